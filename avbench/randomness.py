@@ -1,0 +1,63 @@
+"""The one owner of randomness: named generators, all derived from a run's seed.
+
+Nothing in avbench draws from a global generator. Every use has a name ("masking", "reservoir",
+"shuffle"), so adding a draw in one place changes no other place. Generators live on the CPU, on every
+device: a GPU run draws the same masks as a CPU run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """Return a 63-bit seed that depends on `seed` and on each name, and on nothing else."""
+    text = "/".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+class Randomness:
+    """Named random generators of one run.
+
+    `torch(name)` and `numpy(name)` return the same generator object at every call with that name, so
+    its stream continues; `state_dict` captures all of them, as plain data.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._torch: dict[str, torch.Generator] = {}
+        self._numpy: dict[str, np.random.Generator] = {}
+
+    def torch(self, name: str) -> torch.Generator:
+        """Return the CPU torch generator called `name`, made from the seed at its first use."""
+        if name not in self._torch:
+            self._torch[name] = torch.Generator().manual_seed(derive_seed(self.seed, "torch", name))
+        return self._torch[name]
+
+    def numpy(self, name: str) -> np.random.Generator:
+        """Return the NumPy generator called `name`, made from the seed at its first use."""
+        if name not in self._numpy:
+            self._numpy[name] = np.random.Generator(np.random.PCG64(derive_seed(self.seed, "numpy", name)))
+        return self._numpy[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of all generators used so far: tensors and plain data only."""
+        return {
+            "seed": self.seed,
+            "torch": {name: generator.get_state() for name, generator in self._torch.items()},
+            "numpy": {name: generator.bit_generator.state for name, generator in self._numpy.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`, as `state_dict` returned it."""
+        self.seed = state["seed"]
+        self._torch.clear()
+        self._numpy.clear()
+        for name, value in state["torch"].items():
+            self.torch(name).set_state(value)
+        for name, value in state["numpy"].items():
+            self.numpy(name).bit_generator.state = value

@@ -172,7 +172,9 @@ class ClipBatch:
     def __add__(self, other: ClipBatch) -> ClipBatch:
         """Return both batches joined, `self` first, with the extras that both have."""
         if self.geometry != other.geometry:
-            raise ValueError(f"clips of unlike geometry cannot be joined: {self.geometry} and {other.geometry}")
+            raise ValueError(
+                f"clips of unlike geometry cannot be joined: {self.geometry} and {other.geometry}"
+            )
         first, second = self, other
         for modality in MODALITIES:
             if (first.positions(modality) is None) != (second.positions(modality) is None):

@@ -1,0 +1,242 @@
+"""Rendered clips: frames and a waveform painted and synthesised from a class design and a generator.
+
+Where no data set is at hand, clips are rendered. They pose the two problems of STELLA (ICML 2024):
+
+- *Sparse correlation.* One object of modest size sounds, among silent distractors that look like other
+  classes' objects, on a textured background. It sounds in a part of the clip only, and is visibly lit
+  while it does. There is background noise.
+- *Correlation overwriting.* A class is a pair of a sight (shape, hue, texture) and a sound (pitch,
+  timbre, noisiness). Later tasks reuse the sights of earlier ones with other sounds; the background
+  (`Background`) is the only thing that tells such classes apart.
+
+Within a clip one law holds for all classes: the object's size drives the pitch (larger is lower), its
+height in the frame the brightness of the sound, its horizontal place the rate of its tremolo.
+
+Nothing here is meant to look or sound like the world. Results on rendered clips are results on rendered
+clips; stores, records and tables carry the label `rendered`.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+SECONDS = 1.28
+FRAMES = 8
+FRAME_SIZE = 64
+SAMPLE_RATE = 16_000
+SAMPLES = int(SECONDS * SAMPLE_RATE)
+
+SHAPES = ("disc", "square", "triangle", "cross", "ring", "star")
+HUES = (0.0, 0.09, 0.17, 0.36, 0.55, 0.80)
+TEXTURES = ("plain", "striped")
+PITCHES = 12
+TIMBRES = ("pure", "odd", "bright", "hollow", "bell", "buzz")
+NOISES = (0.0, 0.25, 0.55, 1.0)
+
+# Strengths of the partials of each timbre, and their frequencies in multiples of the pitch.
+_PARTIALS: dict[str, tuple[tuple[float, float], ...]] = {
+    "pure": ((1.0, 1.0),),
+    "odd": ((1.0, 1.0), (3.0, 0.7), (5.0, 0.5), (7.0, 0.35)),
+    "bright": ((1.0, 0.6), (2.0, 0.7), (3.0, 0.8), (4.0, 0.9), (5.0, 0.8), (6.0, 0.6)),
+    "hollow": ((1.0, 0.25), (4.0, 1.0), (8.0, 0.7)),
+    "bell": ((1.0, 1.0), (2.76, 0.8), (5.4, 0.6)),
+    "buzz": ((0.5, 0.8), (1.0, 1.0), (1.5, 0.8), (2.0, 0.7), (2.5, 0.6)),
+}
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What an object looks like."""
+
+    shape: str
+    hue: float
+    texture: str
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What an object sounds like: pitch step 0..11, timbre, and the share of noise 0..1."""
+
+    pitch: int
+    timbre: str
+    noise: float
+
+
+@dataclass(frozen=True)
+class Background:
+    """What lies behind the objects of one task: a hue, and a plaid of two wave numbers per frame."""
+
+    hue: float
+    across: float
+    down: float
+
+
+@dataclass(frozen=True)
+class ClassDesign:
+    """A class: a sight that makes a sound before a background."""
+
+    sight: Sight
+    sound: Sound
+    background: Background
+
+
+@dataclass(frozen=True)
+class RenderedClip:
+    """One clip: frames (8, 64, 64, 3) uint8 RGB and a waveform (20480,) float32 in -1..1 at 16 kHz."""
+
+    frames: NDArray[np.uint8]
+    waveform: Floats
+
+
+SIGHTS: tuple[Sight, ...] = tuple(
+    Sight(shape, hue, texture) for shape in SHAPES for hue in HUES for texture in TEXTURES
+)
+SOUNDS: tuple[Sound, ...] = tuple(
+    Sound(pitch, timbre, noise) for pitch in range(PITCHES) for timbre in TIMBRES for noise in NOISES
+)
+
+
+@dataclass(frozen=True)
+class _Object:
+    """An object in one clip: place and size in pixels, drift in pixels a clip, brightness per frame."""
+
+    sight: Sight
+    x: float
+    y: float
+    radius: float
+    drift: tuple[float, float]
+    light: Floats
+
+
+def render_clip(design: ClassDesign, generator: np.random.Generator) -> RenderedClip:
+    """Render one clip of a class; the same design and generator state give the same clip to the bit."""
+    radius = generator.uniform(8.0, 14.0)
+    x, y = generator.uniform(14.0, FRAME_SIZE - 14.0, size=2)
+    start = generator.uniform(0.0, 0.4)
+    stop = start + generator.uniform(0.45, 0.6)
+    times = (np.arange(FRAMES) + 0.5) / FRAMES
+    lit = ((times >= start) & (times <= stop)).astype(np.float32)
+    sounding = _Object(design.sight, x, y, radius, _drift(generator), 0.45 + 0.55 * lit)
+    silent = [_distractor(design.sight, generator) for _ in range(2)]
+    frames = _paint(design.background, [*silent, sounding], generator)
+    waveform = _synthesise(design.sound, radius, x, y, (start, min(stop, 1.0)), generator)
+    return RenderedClip(frames, waveform)
+
+
+def _drift(generator: np.random.Generator) -> tuple[float, float]:
+    across, down = generator.uniform(-4.0, 4.0, size=2)
+    return float(across), float(down)
+
+
+def _distractor(sight: Sight, generator: np.random.Generator) -> _Object:
+    """Draw a silent object that looks like another class's: never lit, anywhere, any size."""
+    others = [other for other in SIGHTS if other != sight]
+    x, y = generator.uniform(6.0, FRAME_SIZE - 6.0, size=2)
+    return _Object(
+        others[generator.integers(len(others))],
+        x,
+        y,
+        generator.uniform(6.0, 11.0),
+        _drift(generator),
+        np.full(FRAMES, 0.45, dtype=np.float32),
+    )
+
+
+def _paint(
+    background: Background, objects: list[_Object], generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    rows, columns = np.mgrid[0:FRAME_SIZE, 0:FRAME_SIZE].astype(np.float32)
+    phase_across, phase_down = generator.uniform(0, 2 * np.pi, size=2)
+    plaid = np.sin(2 * np.pi * background.across * columns / FRAME_SIZE + phase_across) + np.sin(
+        2 * np.pi * background.down * rows / FRAME_SIZE + phase_down
+    )
+    tone = np.array(colorsys.hsv_to_rgb(background.hue, 0.5, 0.34), dtype=np.float32)
+    canvas = np.empty((FRAMES, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.float32)
+    canvas[:] = tone * (1.0 + 0.22 * plaid[..., None])
+    for item in objects:
+        _paint_object(canvas, item, rows, columns)
+    canvas += generator.normal(0.0, 0.02, size=canvas.shape).astype(np.float32)
+    return (np.clip(canvas, 0.0, 1.0) * 255).astype(np.uint8)
+
+
+def _paint_object(canvas: Floats, item: _Object, rows: Floats, columns: Floats) -> None:
+    """Blend one object into all frames; a lit object also has a pale rim."""
+    times = np.linspace(-0.5, 0.5, FRAMES, dtype=np.float32)[:, None, None]
+    across = (columns - item.x - item.drift[0] * times) / item.radius
+    down = (rows - item.y - item.drift[1] * times) / item.radius
+    inside = _inside(item.sight.shape, across, down)
+    cover = np.clip(inside * item.radius + 0.5, 0.0, 1.0)[..., None]
+    light = item.light[:, None, None]
+    value = light * (0.55 + 0.45 * (np.sin(across * 7.0) > 0) if item.sight.texture == "striped" else 1.0)
+    hue = np.array(colorsys.hsv_to_rgb(item.sight.hue, 0.95, 1.0), dtype=np.float32)
+    colour = value[..., None] * hue * np.ones_like(cover)
+    rim = (np.clip(1.0 - np.abs(inside) * item.radius / 1.2, 0.0, 1.0) * (light > 0.5))[..., None]
+    canvas *= 1.0 - cover
+    canvas += cover * colour
+    canvas += rim * (1.0 - canvas) * 0.9
+
+
+def _inside(shape: str, across: Floats, down: Floats) -> Floats:
+    """Signed distance to the edge in units of the radius, positive inside (approximate off the edge)."""
+    distance: Floats
+    if shape == "disc":
+        distance = 1.0 - np.hypot(across, down)
+    elif shape == "square":
+        distance = 0.85 - np.maximum(np.abs(across), np.abs(down))
+    elif shape == "triangle":
+        distance = np.minimum(0.6 - down, (down + 1.0) * 0.5 - np.abs(across) * 0.87)
+    elif shape == "cross":
+        thin, long = np.minimum(np.abs(across), np.abs(down)), np.maximum(np.abs(across), np.abs(down))
+        distance = np.minimum(0.32 - thin, 1.0 - long)
+    elif shape == "ring":
+        distance = 0.27 - np.abs(np.hypot(across, down) - 0.73)
+    elif shape == "star":
+        angle = np.arctan2(down, across)
+        distance = 0.68 + 0.32 * np.cos(5 * angle) - np.hypot(across, down)
+    else:
+        raise ValueError(f"no such shape: {shape}")
+    return distance
+
+
+def _synthesise(
+    sound: Sound,
+    radius: float,
+    x: float,
+    y: float,
+    span: tuple[float, float],
+    generator: np.random.Generator,
+) -> Floats:
+    time = np.arange(SAMPLES, dtype=np.float32) / SAMPLE_RATE
+    pitch = 150.0 * 2.0 ** (sound.pitch * 0.33 + (11.0 - radius) / 3.0 * 0.14)
+    brightness = 1.0 - (y - 14.0) / (FRAME_SIZE - 28.0)
+    rate = 3.0 + 9.0 * (x - 14.0) / (FRAME_SIZE - 28.0)
+    tone = np.zeros(SAMPLES, dtype=np.float32)
+    for multiple, strength in _PARTIALS[sound.timbre]:
+        frequency = pitch * multiple
+        if frequency < 0.45 * SAMPLE_RATE:
+            tilt = float((frequency / 1000.0) ** (1.2 * brightness - 0.9))
+            phase = generator.uniform(0, 2 * np.pi)
+            tone += strength * tilt * np.sin(2 * np.pi * frequency * time + phase, dtype=np.float32)
+    tone /= np.sqrt(np.mean(tone**2)) + 1e-6
+    # A noisy sound is the tone under a carrier of noise around its second octave.
+    hiss = _low_passed_noise(generator, width=6) * np.sin(2 * np.pi * 3.0 * pitch * time, dtype=np.float32)
+    hiss /= np.sqrt(np.mean(hiss**2)) + 1e-6
+    voice = (1.0 - 0.6 * sound.noise) * tone + 0.8 * sound.noise * hiss
+    tremolo = 1.0 + 0.7 * np.sin(2 * np.pi * rate * time + generator.uniform(0, 2 * np.pi))
+    start, stop = span[0] * SECONDS, span[1] * SECONDS
+    fade = np.clip((time - start) / 0.02, 0, 1) * np.clip((stop - time) / 0.02, 0, 1)
+    street = _low_passed_noise(generator, width=3)
+    street *= generator.uniform(0.01, 0.03) / (np.sqrt(np.mean(street**2)) + 1e-6)
+    wave = 0.15 * voice * tremolo * fade + street
+    return np.clip(wave, -1.0, 1.0).astype(np.float32)
+
+
+def _low_passed_noise(generator: np.random.Generator, *, width: int) -> Floats:
+    noise = generator.standard_normal(SAMPLES + width - 1, dtype=np.float32)
+    return np.convolve(noise, np.ones(width, dtype=np.float32) / width, mode="valid")

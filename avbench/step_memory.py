@@ -1,0 +1,187 @@
+"""What a training step of a method needs at its peak, for any backbone, geometry and batch.
+
+The method's own hooks run, in the training loop that runs them in an experiment, on made-up clips. With
+fake tensors nothing is computed, so that the paper's geometry takes seconds on a laptop; without, the
+steps are taken for real. Both count the same bytes (`avbench.peak`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
+from torch.optim import Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from avbench.accounting import MemoryAccount, memory_account, step_residents
+from avbench.backbone.model import CAVMAE
+from avbench.backbone.sizes import BackboneSize
+from avbench.clips import ClipBatch, ClipGeometry
+from avbench.errors import RunError
+from avbench.kept_state import rehearsal_memories
+from avbench.matching import AudioVideoMatching
+from avbench.method import Method
+from avbench.peak import MeasuredBy, peak_of_step
+from avbench.randomness import Randomness
+from avbench.settings import TrainingSettings
+from avbench.training import ContinualPretraining
+
+# The first step fills the memory and makes the optimiser's state, the second rehearses for the first time.
+STEPS_BEFORE = 2
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """The peak of one training step, and what is held between steps.
+
+    Attributes:
+        peak: most bytes alive at once on the device during the step.
+        measured_by: what counted them.
+        account: bytes held after it by kind, with the rehearsal memory as if it were full.
+    """
+
+    peak: int
+    measured_by: MeasuredBy
+    account: MemoryAccount
+
+
+def step_memory(
+    make_method: Callable[[], Method],
+    *,
+    size: BackboneSize,
+    geometry: ClipGeometry,
+    settings: TrainingSettings,
+    device: torch.device | str = "cpu",
+    fake: bool = True,
+) -> StepMemory:
+    """Return what the third training step of a fresh run needs, when the memory has clips to rehearse.
+
+    Args:
+        make_method: makes the method, with its options.
+        size, geometry: of the backbone and of the clips.
+        settings: of the training; batch size, micro-batch size and precision count.
+        device: where the steps are taken. On CUDA the peak includes whatever else is held there.
+        fake: whether to count without computing anything; on the CPU alone. Kernels are then chosen as on
+            the CPU: attention is fused and keeps no token x token matrix.
+
+    Raises:
+        RunError: the method reads values out of tensors, which fake ones do not have.
+    """
+    device = torch.device(device)
+    if fake and device.type != "cpu":
+        raise ValueError("fake tensors are counted on the CPU: leave device at 'cpu' or set fake=False")
+    with ExitStack() as stack:
+        if fake:
+            stack.enter_context(FakeTensorMode())
+        strategy = untrained_strategy(make_method(), size, geometry, settings, device)
+        method = strategy.method
+        if fake:
+            stack.enter_context(_values_refused(type(method).__name__))
+            stack.enter_context(_StepCounters(strategy.optimizer))
+        for _ in range(STEPS_BEFORE):
+            strategy.step(made_up_clips(geometry, settings.batch_size, device))
+        batch = made_up_clips(geometry, settings.batch_size, device)
+        resident, memories = step_residents(
+            method=method, modules=modules_of(strategy), optimiser=strategy.optimizer
+        )
+        peak = peak_of_step(
+            lambda: strategy.step(batch),
+            resident=[*resident, batch.video, batch.audio, batch.clip],
+            ignored=memories,
+            device=device,
+        )
+        full = sum(memory.capacity_nbytes for _, memory in rehearsal_memories(method))
+        account = memory_account(method=method, modules=modules_of(strategy), optimiser=strategy.optimizer)
+    measured_by: MeasuredBy = "CUDA allocator" if device.type == "cuda" else "live tensors"
+    return StepMemory(peak, measured_by, account.with_rehearsal_memory(full))
+
+
+def untrained_strategy(
+    method: Method,
+    size: BackboneSize,
+    geometry: ClipGeometry,
+    settings: TrainingSettings,
+    device: torch.device | str,
+) -> ContinualPretraining:
+    """Return a training of `method` from fixed weights, ready for `step`; it has no clips of its own."""
+    backbone = CAVMAE(size, geometry)
+    matching = AudioVideoMatching(size.width, size.heads) if method.uses_matching else None
+    return ContinualPretraining(
+        backbone=backbone,
+        matching=matching,
+        method=method,
+        settings=settings,
+        randomness=Randomness(0),
+        make_loader=_no_loader,
+        device=device,
+    )
+
+
+def modules_of(strategy: ContinualPretraining) -> list[nn.Module]:
+    """Return what a strategy trains: the backbone, and the matching module if its method uses it."""
+    backbone: nn.Module = strategy.model
+    return [backbone, strategy.matching] if strategy.method.uses_matching else [backbone]
+
+
+def made_up_clips(geometry: ClipGeometry, clips: int, device: torch.device | str = "cpu") -> ClipBatch:
+    """Return a batch of noise, in the types that a loader gives."""
+    generator = torch.Generator().manual_seed(0)
+    video = (clips, geometry.video_patches, geometry.video_patch_values)
+    audio = (clips, geometry.audio_patches, geometry.audio_patch_values)
+    return ClipBatch(
+        video=torch.randint(0, 256, video, dtype=torch.uint8, generator=generator),
+        audio=torch.randn(audio, generator=generator).half(),
+        clip=torch.arange(clips),
+        geometry=geometry,
+    ).to(device)
+
+
+def _no_loader(experience: object) -> Any:
+    raise RunError("this strategy only takes single steps: it has no clips to train on")
+
+
+@contextmanager
+def _values_refused(method: str) -> Iterator[None]:
+    """Name the method where an operation needs a value or a shape that fake tensors do not have."""
+    try:
+        yield
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise RunError(
+            f"{method} cannot be measured without running it: it needs values out of tensors ({error}), "
+            "which fake ones do not have. Measure it in a run (avbench run), or let it work without .item(), "
+            "nonzero and boolean indexing"
+        ) from error
+
+
+class _StepCounters(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Answers an optimiser that reads its own step counters, the only values it reads, while fake."""
+
+    def __init__(self, optimiser: Optimizer) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._optimiser = optimiser
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run `func`, or give a step number where a step counter's value is asked for."""
+        if func is torch.ops.aten._local_scalar_dense.default and self._is_counter(args[0]):
+            return 1.0
+        return func(*args, **(kwargs or {}))
+
+    def _is_counter(self, tensor: Tensor) -> bool:
+        storage = tensor.untyped_storage()._cdata
+        counters = (state.get("step") for state in self._optimiser.state.values())
+        return any(isinstance(step, Tensor) and step.untyped_storage()._cdata == storage for step in counters)

@@ -1,0 +1,299 @@
+"""The training loop of continual pre-training, on Avalanche's template.
+
+One step, in order: the method may change the batch (`before_forward`); masked forward pass with noise from
+the run's generator "masking"; the method adds to the loss (`before_backward`); gradients; one optimiser for
+the whole stream steps. With `micro_batch_size`, all but the optimiser's part happens per micro-batch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from avalanche.core import BasePlugin, BaseSGDPlugin
+from avalanche.training.templates.base_sgd import BaseSGDTemplate
+from torch import Tensor
+
+from avbench.backbone.model import CAVMAE
+from avbench.clips import ClipBatch
+from avbench.errors import InputError, RunError
+from avbench.matching import AudioVideoMatching
+from avbench.method import Method, TaskFree, check_hooks
+from avbench.objectives import MaskedOutput, training_loss
+from avbench.randomness import Randomness
+from avbench.settings import TrainingSettings
+
+
+class Loader(Protocol):
+    """Gives a task's clips in batches, in a new order at each iteration, as torch's DataLoader does."""
+
+    def __iter__(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Where training stands after an optimiser step.
+
+    Attributes:
+        task: how many tasks were finished before, so 0 in the first.
+        epoch, step: counted from 0 within the task and within the epoch.
+        epochs, steps: how many there are.
+        loss: of the batch, with what the method added.
+        clips: clips of the stream in this step; rehearsed ones do not count.
+        seconds: that the step took, with the wait for its clips.
+    """
+
+    task: int
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    clips: int
+    seconds: float
+
+
+class TrainingObserver(Protocol):
+    """Is told of every optimiser step: progress bars, logs, checkpoints."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Called after the step, before the next batch is fetched."""
+
+
+@dataclass
+class TrainingTime:
+    """Totals of a run: seconds waiting for clips, seconds computing, and clips of the stream trained on."""
+
+    loading: float = 0.0
+    computing: float = 0.0
+    clips: int = 0
+
+    @property
+    def clips_per_second(self) -> float:
+        """Clips of the stream per second of training, with the wait for them; 0 before the first step."""
+        seconds = self.loading + self.computing
+        return self.clips / seconds if seconds else 0.0
+
+
+class _NoMetrics(BaseSGDPlugin, supports_distributed=True):  # type: ignore[call-arg]
+    """Stands where Avalanche wants an evaluator: its per-experience metrics do not apply to retrieval."""
+
+    def get_last_metrics(self) -> dict[str, float]:
+        return {}
+
+
+class ContinualPretraining(BaseSGDTemplate):
+    """Pre-trains a backbone on a stream of tasks with a method: `train(experience)` for each task.
+
+    Args:
+        backbone: the model at its start; trained in place.
+        matching: the audio-video matching module at its start, or None. Trained in place, and by the same
+            optimiser, if the method says `uses_matching`.
+        method: the continual learning method.
+        settings: of the training.
+        randomness: the run's generators.
+        make_loader: gives the loader of an experience's clips, in batches of `settings.batch_size`.
+        device: where backbone and matching module are moved.
+        observer: told of every step, or None.
+        plugins: further Avalanche plugins, which see everything.
+
+    Attributes beside Avalanche's are listed in `avbench.method.Strategy`; `time` holds the totals.
+    """
+
+    # Avalanche clears both between tasks.
+    mbatch: ClipBatch | None
+    mb_output: MaskedOutput | None
+
+    def __init__(
+        self,
+        *,
+        backbone: CAVMAE,
+        matching: AudioVideoMatching | None,
+        method: Method,
+        settings: TrainingSettings,
+        randomness: Randomness,
+        make_loader: Callable[[Any], Loader],
+        device: torch.device | str = "cpu",
+        observer: TrainingObserver | None = None,
+        plugins: Sequence[BasePlugin] = (),
+    ) -> None:
+        check_hooks(type(method))
+        backbone.to(device)
+        parameters = list(backbone.parameters())
+        if method.uses_matching:
+            if matching is None:
+                raise InputError(
+                    f"{type(method).__name__} trains the audio-video matching module, but there is none: "
+                    "start from a checkpoint that has one (avbench pretrain makes it)"
+                )
+            matching.to(device)
+            matching.train()
+            parameters += list(matching.parameters())
+        super().__init__(
+            model=backbone,
+            optimizer=torch.optim.Adam(
+                parameters,
+                lr=settings.learning_rate,
+                betas=settings.betas,
+                weight_decay=settings.weight_decay,
+            ),
+            train_mb_size=settings.batch_size,
+            train_epochs=settings.epochs,
+            device=device,
+            plugins=list(plugins),
+            evaluator=_NoMetrics(),
+        )
+        self.settings = settings
+        self.randomness = randomness
+        self.method = method
+        self.observer = observer
+        self.time = TrainingTime()
+        self._matching = matching
+        self._make_loader = make_loader
+        self._incoming = 0
+        self._share = 1.0
+        # The clock stays last: it counts a step when all other plugins are done with it.
+        plugin = method if method.needs_boundaries else TaskFree(method, self)
+        self.plugins.insert(0, plugin)
+        method.attach(self if isinstance(plugin, Method) else plugin.view)
+
+    @property
+    def matching(self) -> AudioVideoMatching:
+        """The audio-video matching module. Raises RunError where the run has none."""
+        if self._matching is None:
+            raise RunError("this run has no audio-video matching module: its start has none")
+        return self._matching
+
+    @property
+    def incoming(self) -> int:
+        """How many clips of `mbatch`, its first, came from the stream."""
+        return self._incoming
+
+    def train(self, experiences: Any, eval_streams: Any = (), **kwargs: Any) -> None:
+        """Train on one task, or on several in turn. Retrieval is measured outside: see avbench.evaluation."""
+        super().train(experiences, list(eval_streams), **kwargs)
+
+    def step(self, batch: ClipBatch) -> Tensor:
+        """Take one optimiser step on clips of the stream and return the batch's loss, detached (scalar).
+
+        Nothing here reads a value back from the device, so that it also runs on fake tensors.
+        """
+        self._before_training_iteration()
+        self.optimizer.zero_grad(set_to_none=True)
+        size = self.settings.micro_batch_size or len(batch)
+        total = torch.zeros((), device=self.device)
+        for start in range(0, len(batch), size):
+            part = batch if size >= len(batch) else batch[start : start + size]
+            self._share = len(part) / len(batch)
+            total += self._accumulate_gradients(part) * self._share
+        self._before_update()
+        self.optimizer_step()
+        self._after_update()
+        return total
+
+    def accumulate(self, loss: Tensor) -> None:
+        """Add the gradient of `loss`, weighted by the share of the micro-batch, and free its graph."""
+        (loss * self._share).backward()  # type: ignore[no-untyped-call]
+
+    def training_epoch(self, **kwargs: Any) -> None:
+        """Train on every batch of the loader once. Raises RunError at a loss that is not finite."""
+        before = time.perf_counter()
+        for number, batch in enumerate(self.dataloader):
+            if self._stop_training:
+                break
+            loaded = time.perf_counter()
+            # Reading the loss waits for the device, so the time below is that of the work.
+            loss = self.step(batch.to(self.device)).item()
+            done = time.perf_counter()
+            self._check_finite(loss, number)
+            self.time.loading += loaded - before
+            self.time.computing += done - loaded
+            self.time.clips += len(batch)
+            if self.observer is not None:
+                self.observer.on_step(
+                    StepReport(
+                        task=self.clock.train_exp_counter,
+                        epoch=self.clock.train_exp_epochs,
+                        epochs=self.settings.epochs,
+                        step=number,
+                        steps=len(self.dataloader),
+                        loss=loss,
+                        clips=len(batch),
+                        seconds=done - before,
+                    )
+                )
+            self._after_training_iteration()
+            self.mbatch, self.mb_output = None, None
+            before = time.perf_counter()
+
+    def forward(self) -> MaskedOutput:
+        """Run the masked forward pass on the batch."""
+        noise = self.model.draw_noise(self.mbatch, self.randomness.torch("masking"))
+        output: MaskedOutput = self.model(self.mbatch, noise)
+        return output
+
+    def criterion(self) -> Tensor:
+        """Return reconstruction and weighted contrastive loss of the batch (scalar)."""
+        assert self.mb_output is not None
+        return training_loss(self.mb_output, self.settings.contrastive_weight)
+
+    def backward(self) -> None:
+        """Add the gradient of the batch's loss."""
+        self.accumulate(self.loss)
+
+    def train_dataset_adaptation(self, **kwargs: Any) -> None:
+        """Take the experience's clips as they are."""
+        self.adapted_dataset = self.experience.dataset
+
+    def make_train_dataloader(self, **kwargs: Any) -> None:
+        """Make the loader of the experience's clips."""
+        self.dataloader = self._make_loader(self.experience)
+
+    def check_model_and_optimizer(self, **kwargs: Any) -> None:
+        """Leave both alone: one model and one optimiser see the whole stream."""
+
+    def model_adaptation(self, model: Any = None) -> Any:
+        """Leave the model alone."""
+        return self.model if model is None else model
+
+    def eval(self, exp_list: Any, **kwargs: Any) -> None:
+        """Raise RunError: a retrieval gallery spans tasks, which Avalanche's evaluation loop cannot."""
+        raise RunError("ContinualPretraining does not evaluate: measure retrieval with avbench.evaluation")
+
+    def _make_empty_loss(self) -> Tensor:
+        return torch.zeros((), device=self.device)
+
+    def _accumulate_gradients(self, clips: ClipBatch) -> Tensor:
+        self.mbatch, self._incoming, self.mb_output = clips, len(clips), None
+        self.loss = self._make_empty_loss()
+        # The cache of cast weights is off: filled in a method's pass without gradient, it would hand
+        # the weights cut off from their gradient to the pass with it.
+        with torch.autocast(
+            self.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.settings.precision == "bfloat16",
+            cache_enabled=False,
+        ):
+            self._before_forward()
+            self.mb_output = self.forward()
+            self._after_forward()
+            self.loss = self.loss + self.criterion()
+            self._before_backward()
+        self.backward()
+        loss = self.loss.detach()
+        self._after_backward()
+        return loss
+
+    def _check_finite(self, loss: float, step: int) -> None:
+        if not math.isfinite(loss):
+            raise RunError(
+                f"the loss is {loss} at task {self.clock.train_exp_counter + 1}, epoch "
+                f"{self.clock.train_exp_epochs + 1}, step {step + 1}: try a smaller learning rate"
+                + (", or precision float32" if self.settings.precision == "bfloat16" else "")
+            )

@@ -1,0 +1,27 @@
+"""Experience replay (Rolnick et al., NeurIPS 2019, arXiv 1811.11682), as in the published comparison."""
+
+from typing import Any
+
+from avbench.method import Method, Strategy
+from avbench.rehearsal import RehearsalMemory
+
+
+class ER(Method):
+    """Join every batch with as many rehearsed clips.
+
+    Args:
+        capacity: clips in the rehearsal memory.
+    """
+
+    paper = "Experience Replay for Continual Learning, NeurIPS 2019, arXiv 1811.11682"
+
+    def __init__(self, *, capacity: int = 2000) -> None:
+        super().__init__()
+        self.memory = RehearsalMemory(capacity)
+
+    def before_forward(self, strategy: Strategy, **kwargs: Any) -> None:
+        """Join rehearsed clips to the incoming ones, then offer those to the memory."""
+        incoming = strategy.mbatch
+        if self.memory:
+            strategy.mbatch = incoming + self.memory.sample(len(incoming))
+        self.memory.add(incoming)

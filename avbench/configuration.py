@@ -8,19 +8,15 @@ returns a configuration in which nothing is left open; that is what a record kee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from avbench.backbone.sizes import BACKBONES
-from avbench.errors import AvbenchError, InputError, did_you_mean
-from avbench.options import check_options, convert, options_of
-from avbench.registry import Catalogue, catalogue
-from avbench.settings import SETTINGS, Precision, TrainingSettings
+from avbench.errors import InputError
+from avbench.settings import Precision, TrainingSettings
 
 
 class RunConfig(BaseModel):
@@ -37,6 +33,10 @@ class RunConfig(BaseModel):
             strategy that has none.
         data: folder of a prepared store; None to render the clips.
         start: "shipped" (what comes with avbench for this backbone), "random", or path of a checkpoint.
+        frames: frames of a clip that the model sees.
+        frame_size: pixels of their side; None for 224, or the stored frames' side if that is smaller.
+        window: share of the clip from which they are taken; None for the clips' own default: 0.4 of real
+            ones as published, all of rendered ones.
         augment: whether training clips are augmented; None for the clips' own default: real ones are,
             rendered ones are not.
         workers: processes that load clips.
@@ -63,6 +63,9 @@ class RunConfig(BaseModel):
     memory: int | None = Field(ge=1)
     data: str | None
     start: str
+    frames: int = Field(ge=1)
+    frame_size: int | None = Field(ge=16, multiple_of=16)
+    window: float | None = Field(gt=0, le=1)
     augment: bool | None
     workers: int = Field(ge=0)
     threads: int = Field(ge=1)
@@ -70,9 +73,18 @@ class RunConfig(BaseModel):
     strategy_options: dict[str, Any]
     scenario_options: dict[str, Any]
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_is_true(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name != "augment":
+            raise ValueError("should not be true or false")
+        return value
+
     def training(self) -> TrainingSettings:
         """Return the training settings."""
-        return TrainingSettings(**{field.name: getattr(self, field.name) for field in fields(TrainingSettings)})
+        return TrainingSettings(
+            **{field.name: getattr(self, field.name) for field in fields(TrainingSettings)}
+        )
 
     def recorded(self) -> dict[str, Any]:
         """Return the configuration as plain data, for a record."""
@@ -88,6 +100,9 @@ DEFAULTS: dict[str, Any] = {
     "memory": None,
     "data": None,
     "start": "shipped",
+    "frames": 4,
+    "frame_size": None,
+    "window": None,
     "augment": None,
     "workers": 0,
     "threads": 1,
@@ -97,7 +112,8 @@ DEFAULTS: dict[str, Any] = {
 }
 """Defaults of all settings but those of training, which depend on the backbone (`avbench.settings`)."""
 
-_OPTIONS = ("strategy_options", "scenario_options")
+OPTIONS = ("strategy_options", "scenario_options")
+"""The settings that hold the options of plugins, by name."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +139,9 @@ def read_yaml(path: Path) -> Layer:
     if content is None:
         content = {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise InputError(f"--config {path}: wanted one `setting: value` a line, found {type(content).__name__}")
+        raise InputError(
+            f"--config {path}: wanted one `setting: value` a line, found {type(content).__name__}"
+        )
     return Layer(str(path), content)
 
 
@@ -146,182 +164,20 @@ def read_assignments(assignments: Sequence[str]) -> Layer:
             mistakes.append(f"--set {text}: wanted key=value, such as epochs=2")
             continue
         _put(values, key.strip(), parsed)
-    _raise(mistakes)
+    raise_all(mistakes)
     return Layer("--set", values)
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     group, dot, name = key.partition(".")
-    if dot and group in _OPTIONS:
+    if dot and group in OPTIONS:
         values.setdefault(group, {})[name] = value
     else:
         values[key] = value
 
 
-def resolve(layers: Sequence[Layer]) -> RunConfig:
-    """Return the configuration that `layers` describe, later ones winning, with every setting filled in.
-
-    A key that is no setting but an option of the strategy or of the scenario stands for that option.
-
-    Raises:
-        InputError: with all mistakes at once, one a line, each with the nearest valid name.
-    """
-    given, origins, mistakes = _merge(layers)
-    values = {**DEFAULTS, **asdict(SETTINGS[DEFAULTS["backbone"]])}
-    backbone = given.get("backbone", DEFAULTS["backbone"])
-    if isinstance(backbone, str) and backbone in SETTINGS:
-        values.update(asdict(SETTINGS[backbone]))
-    else:
-        mistakes.append(f"backbone: there is no {backbone!r}{did_you_mean(str(backbone), BACKBONES)}")
-    values.update(given)
-
-    found = _plugins(values["plugins"], mistakes)
-    classes: dict[str, type[Any]] = {}
-    for kind, known in found.items():
-        try:
-            classes[kind] = known.get(str(values[kind])).cls
-        except InputError as error:
-            mistakes.append(str(error))
-    _take_short_names(values, classes, mistakes)
-    for key in sorted(set(values) - set(RunConfig.model_fields)):
-        hint = did_you_mean(key, [*RunConfig.model_fields, *_short_names(classes)])
-        mistakes.append(f"{key}: there is no such setting{hint}")
-        del values[key]
-
-    for kind, cls in classes.items():
-        _complete_options(values, kind, cls, mistakes)
-    _check_values(values, origins, mistakes)
-    _check_together(values, classes, mistakes)
-    _raise(mistakes)
-    return RunConfig(**values)
-
-
-def _merge(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    given: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    mistakes = []
-    for layer in layers:
-        for key, value in layer.values.items():
-            origins[key] = layer.origin
-            if key not in _OPTIONS:
-                given[key] = value
-            elif isinstance(value, Mapping):
-                given[key] = {**given.get(key, {}), **value}
-            else:
-                mistakes.append(f"{key}: wanted a mapping from option to value (given {value!r})")
-    return given, origins, mistakes
-
-
-def _plugins(files: Any, mistakes: list[str]) -> dict[str, Catalogue]:
-    try:
-        paths = [Path(file) for file in convert(list[str], files)]
-        return {"strategy": catalogue("strategy", paths), "scenario": catalogue("scenario", paths)}
-    except (AvbenchError, ValueError) as error:
-        mistakes.append(str(error) if isinstance(error, AvbenchError) else f"plugins: {error}")
-        return {"strategy": catalogue("strategy"), "scenario": catalogue("scenario")}
-
-
-def _short_names(classes: Mapping[str, type[Any]]) -> list[str]:
-    return [name for cls in classes.values() for name in options_of(cls)]
-
-
-def _take_short_names(values: dict[str, Any], classes: Mapping[str, type[Any]], mistakes: list[str]) -> None:
-    """Move keys that are an option's name into the options they belong to."""
-    for key in [key for key in values if key not in RunConfig.model_fields]:
-        owners = [kind for kind, cls in classes.items() if key in options_of(cls)]
-        if len(owners) > 1:
-            mistakes.append(
-                f"{key}: both strategy and scenario have this option; write strategy_options.{key} or "
-                f"scenario_options.{key}"
-            )
-            del values[key]
-        elif owners:
-            group = f"{owners[0]}_options"
-            values[group] = {**values[group], key: values.pop(key)}
-
-
-def _complete_options(values: dict[str, Any], kind: str, cls: type[Any], mistakes: list[str]) -> None:
-    """Check the options of one plugin, fill in its defaults, and try whether it takes them together."""
-    group = f"{kind}_options"
-    given = dict(values[group])
-    where = f"{kind} {values[kind]!r}"
-    if kind == "strategy" and values["memory"] is not None:
-        if "capacity" not in options_of(cls):
-            mistakes.append(f"memory: {where} has no rehearsal memory, so its size cannot be set")
-        elif given.get("capacity", values["memory"]) != values["memory"]:
-            mistakes.append(
-                f"memory={values['memory']} and capacity={given['capacity']} are the same thing: give one"
-            )
-        else:
-            given["capacity"] = values["memory"]
-    complete, wrong = check_options(cls, given, where)
-    if not wrong:
-        try:
-            cls(**complete)
-        # A constructor checks its own values and says what is wrong in an error of its choice.
-        except (AvbenchError, ValueError, TypeError) as error:
-            wrong.append(f"{where}: {error}")
-    mistakes.extend(wrong)
-    values[group] = complete
-    if kind == "strategy" and not wrong:
-        values["memory"] = complete.get("capacity")
-
-
-def _check_values(values: dict[str, Any], origins: Mapping[str, str], mistakes: list[str]) -> None:
-    try:
-        for key, value in RunConfig(**values).model_dump().items():
-            values[key] = value
-    except ValidationError as error:
-        for each in error.errors():
-            key = str(each["loc"][0]) if each["loc"] else ""
-            where = f" by {origins[key]}" if key in origins else ""
-            mistakes.append(f"{key}: {each['msg'][:1].lower()}{each['msg'][1:]} (given {each['input']!r}{where})")
-    for key, value in values.items():
-        if isinstance(value, bool) and key not in ("augment",) and key in origins:
-            mistakes.append(f"{key}: input should not be true or false (given {value!r} by {origins[key]})")
-
-
-def _check_together(values: dict[str, Any], classes: Mapping[str, type[Any]], mistakes: list[str]) -> None:
-    """Check what one setting's type cannot tell."""
-    if not mistakes:
-        try:
-            RunConfig(**values).training()
-        except InputError as error:
-            mistakes.append(str(error))
-    try:
-        values["device"] = available_device(str(values["device"]))
-    except InputError as error:
-        mistakes.append(str(error))
-    if values["data"] is not None and not Path(str(values["data"])).is_dir():
-        mistakes.append(
-            f"data: there is no folder {values['data']}; make a store with `avbench data prepare`, or leave it "
-            "out to render clips"
-        )
-
-
-def available_device(name: str) -> str:
-    """Return `name` as a device of this machine; "auto" is the first GPU if there is one, else the CPU.
-
-    Raises:
-        InputError: it is no device, or not there.
-    """
-    if name == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"device: {name!r} is no device (valid: auto, cpu, cuda, cuda:1, ...)") from None
-    if device.type == "cpu":
-        return "cpu"
-    if device.type != "cuda":
-        raise InputError(f"device: {name!r} is not supported (valid: auto, cpu, cuda, cuda:1, ...)")
-    there = torch.cuda.device_count()
-    if (device.index or 0) >= there:
-        raise InputError(f"device: {name!r} is not there: this machine has {there} CUDA device(s)")
-    return f"cuda:{device.index or 0}"
-
-
-def _raise(mistakes: list[str]) -> None:
+def raise_all(mistakes: Sequence[str]) -> None:
+    """Raise one InputError that tells all `mistakes`, one a line; none raise nothing."""
     if len(mistakes) == 1:
         raise InputError(mistakes[0])
     if mistakes:

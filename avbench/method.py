@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import typing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
@@ -19,6 +17,7 @@ from avalanche.core import BaseSGDPlugin
 
 from avbench.errors import InputError, RunError
 from avbench.kept_state import rehearsal_memories
+from avbench.options import Option, options_of
 
 if TYPE_CHECKING:
     from avbench.backbone.model import CAVMAE
@@ -75,17 +74,11 @@ class Strategy(Protocol):
     def incoming(self) -> int:
         """Clips of `mbatch` from the stream."""
 
+    def autocast(self) -> torch.autocast:
+        """The context for passes of the model by the method itself, in the run's precision."""
+
     def accumulate(self, loss: torch.Tensor) -> None:
         """Add the gradient of `loss` at once, weighted as `strategy.loss` will be, and free its graph."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a method: its name, its type and its default, which is the paper's."""
-
-    name: str
-    type: Any
-    default: Any
 
 
 class Method(BaseSGDPlugin):
@@ -124,17 +117,15 @@ class Method(BaseSGDPlugin):
 
         Raises InputError where a parameter is not keyword-only, or lacks a type or a default.
         """
-        if cls.__init__ is Method.__init__:
-            return []
-        types = typing.get_type_hints(cls.__init__)
-        options = []
-        for name, parameter in list(inspect.signature(cls.__init__).parameters.items())[1:]:
+        parameters = [] if cls.__init__ is Method.__init__ else _parameters(cls)
+        for parameter in parameters:
             if parameter.kind is not parameter.KEYWORD_ONLY:
-                raise InputError(f"option {name!r} of {cls.__name__} is not keyword-only: put it after `*`")
-            if name not in types or parameter.default is parameter.empty:
-                raise InputError(f"option {name!r} of {cls.__name__} needs a type and a default")
-            options.append(Option(name, types[name], parameter.default))
-        return options
+                raise InputError(
+                    f"option {parameter.name!r} of {cls.__name__} is not keyword-only: put it after `*`"
+                )
+            if parameter.annotation is parameter.empty or parameter.default is parameter.empty:
+                raise InputError(f"option {parameter.name!r} of {cls.__name__} needs a type and a default")
+        return list(options_of(cls).values())
 
     def attach(self, strategy: Strategy) -> None:
         """Get ready to train: called once, before the first step, with backbone and optimiser in place.
@@ -179,6 +170,10 @@ class Method(BaseSGDPlugin):
         """After everything else of an optimiser step."""
 
 
+def _parameters(method: type[Method]) -> list[inspect.Parameter]:
+    return list(inspect.signature(method.__init__).parameters.values())[1:]
+
+
 def check_hooks(method: type[Method]) -> None:
     """Raise InputError where `method` defines a hook that will never be called.
 
@@ -203,90 +198,3 @@ def check_hooks(method: type[Method]) -> None:
                 "needs_boundaries = False: task-free methods are not told; "
                 "set needs_boundaries = True, or use the hooks of single steps"
             )
-
-
-class TaskFree(BaseSGDPlugin, supports_distributed=True):  # type: ignore[call-arg]
-    """Stands for a task-free method among Avalanche's plugins: passes on the hooks of single steps.
-
-    The method sees the strategy through `TaskFreeView`, where what tells about tasks cannot be read.
-    """
-
-    def __init__(self, method: Method, strategy: Any) -> None:
-        super().__init__()
-        self.method = method
-        self.view = task_free_view(method, strategy)
-
-    def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        """Pass the hook on."""
-        self.method.before_training_iteration(self.view, **kwargs)
-
-    def before_forward(self, strategy: Any, **kwargs: Any) -> None:
-        """Pass the hook on."""
-        self.method.before_forward(self.view, **kwargs)
-
-    def after_forward(self, strategy: Any, **kwargs: Any) -> None:
-        """Pass the hook on."""
-        self.method.after_forward(self.view, **kwargs)
-
-    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
-        """Pass the hook on."""
-        self.method.before_backward(self.view, **kwargs)
-
-    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
-        """Pass the hook on."""
-        self.method.after_backward(self.view, **kwargs)
-
-    def before_update(self, strategy: Any, **kwargs: Any) -> None:
-        """Pass the hook on."""
-        self.method.before_update(self.view, **kwargs)
-
-    def after_update(self, strategy: Any, **kwargs: Any) -> None:
-        """Pass the hook on."""
-        self.method.after_update(self.view, **kwargs)
-
-    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        """Pass the hook on."""
-        self.method.after_training_iteration(self.view, **kwargs)
-
-
-class TaskFreeView:
-    """An object as a task-free method sees it: everything but the attributes that tell about tasks."""
-
-    def __init__(self, target: Any, withheld: frozenset[str], method: str, instead: dict[str, Any]) -> None:
-        object.__setattr__(self, "_target", target)
-        object.__setattr__(self, "_withheld", withheld)
-        object.__setattr__(self, "_method", method)
-        object.__setattr__(self, "_instead", instead)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self._withheld:
-            raise RunError(
-                f"{self._method} reads {type(self._target).__name__}.{name}, which tells about tasks, "
-                "but says needs_boundaries = False: "
-                "a task-free method must do without, or say needs_boundaries = True"
-            )
-        return self._instead[name] if name in self._instead else getattr(self._target, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._target, name, value)
-
-
-def task_free_view(method: Method, strategy: Any) -> Any:
-    """Return `strategy` as the task-free `method` sees it; what it sets there is set in `strategy`."""
-    name = type(method).__name__
-    tells_in_clock = frozenset(
-        {"train_exp_counter", "train_exp_epochs", "train_exp_iterations", "train_epoch_iterations"}
-    )
-    tells = frozenset(
-        {
-            "experience",
-            "adapted_dataset",
-            "dataloader",
-            "current_eval_stream",
-            "_eval_streams",
-            "plugins",
-            "observer",
-        }
-    )
-    clock = TaskFreeView(strategy.clock, tells_in_clock, name, {})
-    return TaskFreeView(strategy, tells, name, {"clock": clock})

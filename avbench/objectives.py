@@ -6,8 +6,8 @@ mixed precision. Source: CAV-MAE (Gong et al., ICLR 2023, arXiv 2210.07839) with
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed
@@ -86,7 +86,21 @@ def gather_clips(features: Tensor) -> tuple[Tensor, int]:
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return features, 0
-    from torch.distributed.nn import functional
+    gathered: Tensor = _GatherWithGradient.apply(features)
+    return gathered, torch.distributed.get_rank() * len(features)
 
-    all_gather: Callable[[Tensor], tuple[Tensor, ...]] = functional.all_gather
-    return torch.cat(all_gather(features.contiguous())), torch.distributed.get_rank() * len(features)
+
+class _GatherWithGradient(torch.autograd.Function):
+    """All processes' rows, in order of rank; backward, the sum of what all processes want of ours."""
+
+    @staticmethod
+    def forward(context: Any, features: Tensor) -> Tensor:
+        parts = [torch.empty_like(features) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(parts, features.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        summed = gradient.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(summed)
+        return summed.chunk(torch.distributed.get_world_size())[torch.distributed.get_rank()]

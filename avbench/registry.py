@@ -19,9 +19,8 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import pkgutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -108,27 +107,38 @@ def catalogue(kind: Kind, files: Sequence[Path] = ()) -> Catalogue:
     """
     found = Catalogue(kind)
     own_files = set()
-    for module in _built_in_modules(kind):
-        own_files.add(Path(module.__file__ or "").resolve())
-        classes = _plugin_classes(module, kind)
-        if len(classes) == 1:
-            found.add(Plugin(_name(module.__name__.rpartition(".")[2]), module.__name__, classes[0]))
-        elif classes:
-            found.add(_ambiguous(_name(module.__name__.rpartition(".")[2]), module.__name__, classes))
+    for path, name, origin in _built_in_files(kind):
+        own_files.add(path)
+        if plugin := _from_module(name, origin, kind):
+            found.add(plugin)
     for point in sorted(entry_points(group=_GROUPS[kind]), key=lambda point: point.name):
         found.add(_from_entry_point(point, kind))
     for path in files:
-        if path.resolve() not in own_files:
-            found.add(plugin) if (plugin := _from_file(path, kind)) else None
+        # A built-in file given by hand as well is one plugin, not two of one name.
+        if path.resolve() not in own_files and (plugin := _from_file(path, kind)):
+            found.add(plugin)
     return found
 
 
-def _built_in_modules(kind: Kind) -> Iterable[ModuleType]:
+def _built_in_files(kind: Kind) -> Iterator[tuple[Path, str, str]]:
+    """Files of the plugin folders: path, name as a plugin, name as a module."""
     for folder in _FOLDERS[kind]:
-        package = importlib.import_module(folder)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                yield importlib.import_module(f"{folder}.{module.name}")
+        for place in importlib.import_module(folder).__path__:
+            for path in sorted(Path(place).glob("[!_]*.py")):
+                yield path.resolve(), _name(path.stem), f"{folder}.{path.stem}"
+
+
+def _from_module(name: str, origin: str, kind: Kind) -> Plugin | BrokenPlugin | None:
+    """The plugin in a file of a plugin folder; None where the file is a helper of others."""
+    try:
+        module = importlib.import_module(origin)
+    # A file one is working on must not keep the other plugins from working.
+    except Exception as error:
+        return BrokenPlugin(name, origin, f"its import failed with {type(error).__name__}: {error}")
+    classes = _plugin_classes(module, kind)
+    if not classes:
+        return None
+    return Plugin(name, origin, classes[0]) if len(classes) == 1 else _ambiguous(name, origin, classes, kind)
 
 
 def _from_entry_point(point: EntryPoint, kind: Kind) -> Plugin | BrokenPlugin:
@@ -156,16 +166,19 @@ def _from_file(path: Path, kind: Kind) -> Plugin | None:
     if not path.is_file():
         raise InputError(f"--plugin {path}: there is no such file")
     if path.suffix != ".py" or not path.stem.isidentifier():
-        raise InputError(f"--plugin {path}: a plugin is a Python file with a plain name, such as my_method.py")
+        raise InputError(
+            f"--plugin {path}: a plugin is a Python file with a plain name, such as my_method.py"
+        )
     module = _import_file(path.resolve())
     classes = {each: _plugin_classes(module, each) for each in _BASES}
     if len(classes[kind]) > 1:
-        raise InputError(f"--plugin {path}: {_ambiguous(path.stem, str(path), classes[kind]).reason}")
+        raise InputError(f"--plugin {path}: {_ambiguous(path.stem, str(path), classes[kind], kind).reason}")
     if classes[kind]:
         return Plugin(_name(path.stem), str(path), classes[kind][0])
     if not any(classes.values()):
         raise InputError(
-            f"--plugin {path}: it defines no public subclass of avbench.method.Method or avbench.scenario.Scenario"
+            f"--plugin {path}: it defines no public subclass of avbench.method.Method or of "
+            "avbench.scenario.Scenario"
         )
     return None
 
@@ -210,7 +223,7 @@ def base_of(kind: Kind) -> type[Any]:
     return base
 
 
-def _ambiguous(name: str, origin: str, classes: list[type[Any]], kind: Kind = "strategy") -> BrokenPlugin:
+def _ambiguous(name: str, origin: str, classes: list[type[Any]], kind: Kind) -> BrokenPlugin:
     if not classes:
         module, base = _BASES[kind]
         return BrokenPlugin(name, origin, f"it defines no public subclass of {module}.{base}")

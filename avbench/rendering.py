@@ -20,17 +20,16 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
-SECONDS = 1.28
-FRAMES = 8
-FRAME_SIZE = 64
 SAMPLE_RATE = 16_000
-SAMPLES = int(SECONDS * SAMPLE_RATE)
+# Objects are placed and sized on a field of 64 x 64, whatever the number of pixels of the frames.
+FIELD = 64.0
 
 SHAPES = ("disc", "square", "triangle", "cross", "ring", "star")
 HUES = (0.0, 0.09, 0.17, 0.36, 0.55, 0.80)
@@ -87,8 +86,22 @@ class ClassDesign:
 
 
 @dataclass(frozen=True)
+class Canvas:
+    """The size of rendered clips: seconds, number of frames, and pixels of a frame's side."""
+
+    seconds: float = 1.28
+    frames: int = 8
+    pixels: int = 64
+
+    @property
+    def samples(self) -> int:
+        """Samples of the waveform."""
+        return round(self.seconds * SAMPLE_RATE)
+
+
+@dataclass(frozen=True)
 class RenderedClip:
-    """One clip: frames (8, 64, 64, 3) uint8 RGB and a waveform (20480,) float32 in -1..1 at 16 kHz."""
+    """One clip: frames (T, H, W, 3) uint8 RGB and a waveform (samples,) float32 in -1..1 at 16 kHz."""
 
     frames: NDArray[np.uint8]
     waveform: Floats
@@ -114,18 +127,20 @@ class _Object:
     light: Floats
 
 
-def render_clip(design: ClassDesign, generator: np.random.Generator) -> RenderedClip:
+def render_clip(
+    design: ClassDesign, generator: np.random.Generator, canvas: Canvas = Canvas()
+) -> RenderedClip:
     """Render one clip of a class; the same design and generator state give the same clip to the bit."""
-    radius = generator.uniform(8.0, 14.0)
-    x, y = generator.uniform(14.0, FRAME_SIZE - 14.0, size=2)
+    radius = generator.uniform(9.0, 15.0)
+    x, y = generator.uniform(14.0, FIELD - 14.0, size=2)
     start = generator.uniform(0.0, 0.4)
-    stop = start + generator.uniform(0.45, 0.6)
-    times = (np.arange(FRAMES) + 0.5) / FRAMES
+    stop = start + generator.uniform(0.5, 0.7)
+    times = (np.arange(canvas.frames) + 0.5) / canvas.frames
     lit = ((times >= start) & (times <= stop)).astype(np.float32)
     sounding = _Object(design.sight, x, y, radius, _drift(generator), 0.45 + 0.55 * lit)
-    silent = [_distractor(design.sight, generator) for _ in range(2)]
-    frames = _paint(design.background, [*silent, sounding], generator)
-    waveform = _synthesise(design.sound, radius, x, y, (start, min(stop, 1.0)), generator)
+    silent = [_distractor(design.sight, canvas.frames, generator) for _ in range(2)]
+    frames = _paint(design.background, [*silent, sounding], canvas, generator)
+    waveform = _synthesise(design.sound, (radius, x, y), (start, min(stop, 1.0)), canvas, generator)
     return RenderedClip(frames, waveform)
 
 
@@ -134,52 +149,54 @@ def _drift(generator: np.random.Generator) -> tuple[float, float]:
     return float(across), float(down)
 
 
-def _distractor(sight: Sight, generator: np.random.Generator) -> _Object:
+def _distractor(sight: Sight, frames: int, generator: np.random.Generator) -> _Object:
     """Draw a silent object that looks like another class's: never lit, anywhere, any size."""
     others = [other for other in SIGHTS if other != sight]
-    x, y = generator.uniform(6.0, FRAME_SIZE - 6.0, size=2)
+    x, y = generator.uniform(6.0, FIELD - 6.0, size=2)
     return _Object(
         others[generator.integers(len(others))],
         x,
         y,
         generator.uniform(6.0, 11.0),
         _drift(generator),
-        np.full(FRAMES, 0.45, dtype=np.float32),
+        np.full(frames, 0.45, dtype=np.float32),
     )
 
 
 def _paint(
-    background: Background, objects: list[_Object], generator: np.random.Generator
+    background: Background, objects: list[_Object], canvas: Canvas, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    rows, columns = np.mgrid[0:FRAME_SIZE, 0:FRAME_SIZE].astype(np.float32)
+    pixel = np.float32(FIELD / canvas.pixels)
+    rows, columns = np.mgrid[0 : canvas.pixels, 0 : canvas.pixels].astype(np.float32) * pixel
     phase_across, phase_down = generator.uniform(0, 2 * np.pi, size=2)
-    plaid = np.sin(2 * np.pi * background.across * columns / FRAME_SIZE + phase_across) + np.sin(
-        2 * np.pi * background.down * rows / FRAME_SIZE + phase_down
+    plaid = np.sin(2 * np.pi * background.across * columns / FIELD + phase_across) + np.sin(
+        2 * np.pi * background.down * rows / FIELD + phase_down
     )
     tone = np.array(colorsys.hsv_to_rgb(background.hue, 0.5, 0.34), dtype=np.float32)
-    canvas = np.empty((FRAMES, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.float32)
-    canvas[:] = tone * (1.0 + 0.22 * plaid[..., None])
+    frames = np.empty((canvas.frames, canvas.pixels, canvas.pixels, 3), dtype=np.float32)
+    frames[:] = tone * (1.0 + 0.22 * plaid[..., None])
     for item in objects:
-        _paint_object(canvas, item, rows, columns)
-    canvas += generator.normal(0.0, 0.02, size=canvas.shape).astype(np.float32)
-    return (np.clip(canvas, 0.0, 1.0) * 255).astype(np.uint8)
+        _paint_object(frames, item, rows, columns)
+    frames += 0.02 * generator.standard_normal(frames.shape, dtype=np.float32)
+    return (np.clip(frames, 0.0, 1.0) * 255).astype(np.uint8)
 
 
-def _paint_object(canvas: Floats, item: _Object, rows: Floats, columns: Floats) -> None:
+def _paint_object(frames: Floats, item: _Object, rows: Floats, columns: Floats) -> None:
     """Blend one object into all frames; a lit object also has a pale rim."""
-    times = np.linspace(-0.5, 0.5, FRAMES, dtype=np.float32)[:, None, None]
+    times = np.linspace(-0.5, 0.5, len(frames), dtype=np.float32)[:, None, None]
+    sharpness = item.radius * frames.shape[1] / FIELD
     across = (columns - item.x - item.drift[0] * times) / item.radius
     down = (rows - item.y - item.drift[1] * times) / item.radius
     inside = _inside(item.sight.shape, across, down)
-    cover = np.clip(inside * item.radius + 0.5, 0.0, 1.0)[..., None]
+    cover = np.clip(inside * sharpness + 0.5, 0.0, 1.0)[..., None]
     light = item.light[:, None, None]
     value = light * (0.55 + 0.45 * (np.sin(across * 7.0) > 0) if item.sight.texture == "striped" else 1.0)
     hue = np.array(colorsys.hsv_to_rgb(item.sight.hue, 0.95, 1.0), dtype=np.float32)
     colour = value[..., None] * hue * np.ones_like(cover)
     rim = (np.clip(1.0 - np.abs(inside) * item.radius / 1.2, 0.0, 1.0) * (light > 0.5))[..., None]
-    canvas *= 1.0 - cover
-    canvas += cover * colour
-    canvas += rim * (1.0 - canvas) * 0.9
+    frames *= 1.0 - cover
+    frames += cover * colour
+    frames += rim * (1.0 - frames) * 0.9
 
 
 def _inside(shape: str, across: Floats, down: Floats) -> Floats:
@@ -206,17 +223,17 @@ def _inside(shape: str, across: Floats, down: Floats) -> Floats:
 
 def _synthesise(
     sound: Sound,
-    radius: float,
-    x: float,
-    y: float,
+    sounding: tuple[float, float, float],
     span: tuple[float, float],
+    canvas: Canvas,
     generator: np.random.Generator,
 ) -> Floats:
-    time = np.arange(SAMPLES, dtype=np.float32) / SAMPLE_RATE
-    pitch = 150.0 * 2.0 ** (sound.pitch * 0.33 + (11.0 - radius) / 3.0 * 0.14)
-    brightness = 1.0 - (y - 14.0) / (FRAME_SIZE - 28.0)
-    rate = 3.0 + 9.0 * (x - 14.0) / (FRAME_SIZE - 28.0)
-    tone = np.zeros(SAMPLES, dtype=np.float32)
+    radius, x, y = sounding
+    time = np.arange(canvas.samples, dtype=np.float32) / SAMPLE_RATE
+    pitch = 150.0 * 2.0 ** (sound.pitch * 0.33 + (12.0 - radius) / 3.0 * 0.14)
+    brightness = 1.0 - (y - 14.0) / (FIELD - 28.0)
+    rate = 3.0 + 9.0 * (x - 14.0) / (FIELD - 28.0)
+    tone = np.zeros(canvas.samples, dtype=np.float32)
     for multiple, strength in _PARTIALS[sound.timbre]:
         frequency = pitch * multiple
         if frequency < 0.45 * SAMPLE_RATE:
@@ -225,18 +242,20 @@ def _synthesise(
             tone += strength * tilt * np.sin(2 * np.pi * frequency * time + phase, dtype=np.float32)
     tone /= np.sqrt(np.mean(tone**2)) + 1e-6
     # A noisy sound is the tone under a carrier of noise around its second octave.
-    hiss = _low_passed_noise(generator, width=6) * np.sin(2 * np.pi * 3.0 * pitch * time, dtype=np.float32)
+    carrier = np.sin(2 * np.pi * 3.0 * pitch * time, dtype=np.float32)
+    hiss = _low_passed_noise(canvas.samples, 6, generator) * carrier
     hiss /= np.sqrt(np.mean(hiss**2)) + 1e-6
     voice = (1.0 - 0.6 * sound.noise) * tone + 0.8 * sound.noise * hiss
     tremolo = 1.0 + 0.7 * np.sin(2 * np.pi * rate * time + generator.uniform(0, 2 * np.pi))
-    start, stop = span[0] * SECONDS, span[1] * SECONDS
+    start, stop = span[0] * canvas.seconds, span[1] * canvas.seconds
     fade = np.clip((time - start) / 0.02, 0, 1) * np.clip((stop - time) / 0.02, 0, 1)
-    street = _low_passed_noise(generator, width=3)
+    street = _low_passed_noise(canvas.samples, 3, generator)
     street *= generator.uniform(0.01, 0.03) / (np.sqrt(np.mean(street**2)) + 1e-6)
     wave = 0.15 * voice * tremolo * fade + street
-    return np.clip(wave, -1.0, 1.0).astype(np.float32)
+    waveform: Floats = np.clip(wave, -1.0, 1.0).astype(np.float32)
+    return waveform
 
 
-def _low_passed_noise(generator: np.random.Generator, *, width: int) -> Floats:
-    noise = generator.standard_normal(SAMPLES + width - 1, dtype=np.float32)
+def _low_passed_noise(samples: int, width: int, generator: np.random.Generator) -> Floats:
+    noise = generator.standard_normal(samples + width - 1, dtype=np.float32)
     return np.convolve(noise, np.ones(width, dtype=np.float32) / width, mode="valid")

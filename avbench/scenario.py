@@ -137,7 +137,11 @@ class Scenario(ABC):
         return CLScenario([make_stream("train", train), make_stream("retrieval", retrieval)])
 
     def _gallery(
-        self, task: Task, clips: dict[tuple[Split, str], NDArray[np.int64]], store: ClipStore, gallery_only: bool
+        self,
+        task: Task,
+        clips: dict[tuple[Split, str], NDArray[np.int64]],
+        store: ClipStore,
+        gallery_only: bool,
     ) -> RetrievalExperience:
         picked, labels, is_query = [], [], []
         for name in task.classes + (task.gallery_only if gallery_only else ()):

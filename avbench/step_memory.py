@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
     FakeTensorMode,
 )
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -35,8 +36,12 @@ from avbench.randomness import Randomness
 from avbench.settings import TrainingSettings
 from avbench.training import ContinualPretraining
 
-# The first step fills the memory and makes the optimiser's state, the second rehearses for the first time.
-STEPS_BEFORE = 2
+# The first step makes the optimiser's state and fills the memory; the second rehearses, and is measured.
+STEPS_BEFORE = 1
+
+Attention = Literal["fused", "materialised"]
+"""How attention is computed: by a fused kernel, as this project trains wherever torch has one; or with every
+token x token matrix written out, as the paper's published code does, which its memory figures include."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +66,18 @@ def step_memory(
     geometry: ClipGeometry,
     settings: TrainingSettings,
     device: torch.device | str = "cpu",
+    attention: Attention = "fused",
     fake: bool = True,
 ) -> StepMemory:
-    """Return what the third training step of a fresh run needs, when the memory has clips to rehearse.
+    """Return what the second training step of a fresh run needs, when the memory has clips to rehearse.
 
     Args:
         make_method: makes the method, with its options.
         size, geometry: of the backbone and of the clips.
         settings: of the training; batch size, micro-batch size and precision count.
         device: where the steps are taken. On CUDA the peak includes whatever else is held there.
-        fake: whether to count without computing anything; on the CPU alone. Kernels are then chosen as on
-            the CPU: attention is fused and keeps no token x token matrix.
+        attention: as it is trained, or with its matrices written out as in the paper's code.
+        fake: whether to count without computing anything; on the CPU alone, with the kernels of a CPU.
 
     Raises:
         RunError: the method reads values out of tensors, which fake ones do not have.
@@ -80,13 +86,16 @@ def step_memory(
     if fake and device.type != "cpu":
         raise ValueError("fake tensors are counted on the CPU: leave device at 'cpu' or set fake=False")
     with ExitStack() as stack:
+        if attention == "materialised":
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if fake:
             stack.enter_context(FakeTensorMode())
+            stack.enter_context(_modules_stay())
         strategy = untrained_strategy(make_method(), size, geometry, settings, device)
         method = strategy.method
         if fake:
             stack.enter_context(_values_refused(type(method).__name__))
-            stack.enter_context(_StepCounters(strategy.optimizer))
+            stack.enter_context(_WithoutValues(strategy.optimizer))
         for _ in range(STEPS_BEFORE):
             strategy.step(made_up_clips(geometry, settings.batch_size, device))
         batch = made_up_clips(geometry, settings.batch_size, device)
@@ -111,8 +120,10 @@ def untrained_strategy(
     geometry: ClipGeometry,
     settings: TrainingSettings,
     device: torch.device | str,
+    *,
+    make_loader: Callable[[Any], Any] | None = None,
 ) -> ContinualPretraining:
-    """Return a training of `method` from fixed weights, ready for `step`; it has no clips of its own."""
+    """Return a training of `method` from fixed weights; without a loader it is ready for `step` alone."""
     backbone = CAVMAE(size, geometry)
     matching = AudioVideoMatching(size.width, size.heads) if method.uses_matching else None
     return ContinualPretraining(
@@ -121,7 +132,7 @@ def untrained_strategy(
         method=method,
         settings=settings,
         randomness=Randomness(0),
-        make_loader=_no_loader,
+        make_loader=make_loader or _no_loader,
         device=device,
     )
 
@@ -150,6 +161,26 @@ def _no_loader(experience: object) -> Any:
 
 
 @contextmanager
+def _modules_stay() -> Iterator[None]:
+    """Let `Module.to(device)` leave fake modules alone: torch cannot move them, and all are on the CPU."""
+    original = nn.Module.to
+
+    def stay(module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        if dtype is not None or (device is not None and device.type != "cpu"):
+            raise RunError(
+                f"a module cannot become {dtype or device} while it is measured without running it"
+            )
+        return module
+
+    nn.Module.to = stay  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        nn.Module.to = original  # type: ignore[method-assign]
+
+
+@contextmanager
 def _values_refused(method: str) -> Iterator[None]:
     """Name the method where an operation needs a value or a shape that fake tensors do not have."""
     try:
@@ -162,8 +193,12 @@ def _values_refused(method: str) -> Iterator[None]:
         ) from error
 
 
-class _StepCounters(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Answers an optimiser that reads its own step counters, the only values it reads, while fake."""
+class _WithoutValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Lets code that draws numbers, and an optimiser that reads its step counters, run on fake tensors.
+
+    Draws are made without their generator, which fake tensors do not take with every distribution. Step
+    counters are the only values an optimiser reads; all are answered with the first step's.
+    """
 
     def __init__(self, optimiser: Optimizer) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -176,10 +211,13 @@ class _StepCounters(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run `func`, or give a step number where a step counter's value is asked for."""
+        """Run `func`, or answer for it."""
         if func is torch.ops.aten._local_scalar_dense.default and self._is_counter(args[0]):
             return 1.0
-        return func(*args, **(kwargs or {}))
+        options = dict(kwargs or {})
+        if "generator" in options:
+            options["generator"] = None
+        return func(*args, **options)
 
     def _is_counter(self, tensor: Tensor) -> bool:
         storage = tensor.untyped_storage()._cdata

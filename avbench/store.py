@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from avbench.store_layout import (
     SHARDS,
     ClipEntry,
     ClipFormat,
+    Shard,
     Split,
     is_store,
     mel_header,
@@ -52,6 +54,7 @@ class ClipStore:
         source: where they come from, "vggsound" or "rendered" for example; tables are labelled with it.
         provenance: how the store was made: versions, JPEG library, seed and the like.
         entries: the clips, in order; a clip's place in this list is its number everywhere.
+        shards: the tar files that hold them.
         fingerprint: xxh3-128, in hex, over format, source, entries and the xxh3 of every member. Stores
             with the same clips have the same fingerprint, however they are cut into shards.
 
@@ -61,18 +64,25 @@ class ClipStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._open(Path(path), check=True)
+        self._open(Path(path), check_index=True)
+        _check_shards(self.path, self.shards)
 
-    def _open(self, path: Path, *, check: bool) -> None:
-        """Read the index; `check` its checksums and that all shards are there."""
+    @classmethod
+    def for_verification(cls, path: str | os.PathLike[str]) -> ClipStore:
+        """Open a store whose shards may be missing or cut off, to find out what is left."""
+        store = cls.__new__(cls)
+        store._open(Path(path), check_index=True)
+        return store
+
+    def _open(self, path: Path, *, check_index: bool) -> None:
         self.path = path
         header = read_header(path)
         self.format = ClipFormat(**header["format"])
         self.source: str = header["source"]
         self.provenance: dict[str, Any] = header["provenance"]
         self.fingerprint: str = header["fingerprint"]
-        self._shards: list[str] = [shard["name"] for shard in header["shards"]]
-        self._first_clips = np.array([shard["first_clip"] for shard in header["shards"]], dtype=np.int64)
+        self.shards: list[Shard] = [Shard(**shard) for shard in header["shards"]]
+        self._first_clips = [shard.first_clip for shard in self.shards]
         self._files: dict[int, int] = {}
         self._numbers: dict[str, int] = {}
         self._data_starts = {
@@ -82,13 +92,12 @@ class ClipStore:
         try:
             rows = (path / CLIPS).read_bytes()
             # Mapped, not read: loader processes share its pages.
-            members = np.memmap(path / MEMBERS, dtype=MEMBER, mode="r")
+            members = np.asarray(np.memmap(path / MEMBERS, dtype=MEMBER, mode="r"))
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read the index of {path}: {error}; prepare the store again") from error
-        if check:
+        if check_index:
             _check_index(path / CLIPS, rows, header["checksums"][CLIPS])
-            _check_index(path / MEMBERS, memoryview(members).cast("B"), header["checksums"][MEMBERS])
-            _check_shards(path, header["shards"])
+            _check_index(path / MEMBERS, members.view(np.uint8).data, header["checksums"][MEMBERS])
         self.entries: list[ClipEntry] = [ClipEntry(*row) for row in json.loads(rows)]
         self._members: NDArray[np.void] = members.reshape(len(self.entries), self.format.members)
 
@@ -156,7 +165,7 @@ class ClipStore:
 
     def shard_path(self, clip: int) -> Path:
         """Return the tar file that holds a clip."""
-        return self.path / SHARDS / self._shards[self._shard_of(clip)]
+        return self.path / SHARDS / self.shards[self._shard_of(clip)].name
 
     def close(self) -> None:
         """Close the shards that are open; reading opens them again."""
@@ -165,7 +174,7 @@ class ClipStore:
         self._files.clear()
 
     def _shard_of(self, clip: int) -> int:
-        return int(np.searchsorted(self._first_clips, clip, side="right")) - 1
+        return bisect_right(self._first_clips, clip) - 1
 
     def _read(self, clip: int, offset: int, length: int) -> bytes:
         shard = self._shard_of(clip)
@@ -183,7 +192,7 @@ class ClipStore:
         return {"path": self.path, "fingerprint": self.fingerprint}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._open(state["path"], check=False)
+        self._open(state["path"], check_index=False)
         if self.fingerprint != state["fingerprint"]:
             raise DataError(f"{self.path} was replaced by another store while it was in use")
 
@@ -197,11 +206,11 @@ def _check_index(file: Path, data: bytes | memoryview, checksum: str) -> None:
         raise DataError(f"{file} is damaged: it does not match its checksum; prepare the store again")
 
 
-def _check_shards(path: Path, shards: list[dict[str, Any]]) -> None:
+def _check_shards(path: Path, shards: list[Shard]) -> None:
     for shard in shards:
-        file = path / SHARDS / shard["name"]
+        file = path / SHARDS / shard.name
         if not file.is_file():
             raise DataError(f"{file} is missing: copy it back or prepare the store again")
         size = file.stat().st_size
-        if size != shard["bytes"]:
-            raise DataError(f"{file} has {size} bytes instead of {shard['bytes']}: prepare the store again")
+        if size != shard.bytes:
+            raise DataError(f"{file} has {size} bytes instead of {shard.bytes}: prepare the store again")

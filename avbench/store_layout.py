@@ -81,6 +81,15 @@ class ClipEntry:
     split: Split
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A tar file of a store: its name, the number of its first clip, its size in bytes."""
+
+    name: str
+    first_clip: int
+    bytes: int
+
+
 def shard_name(number: int) -> str:
     """Return the file name of a shard."""
     return f"clips-{number:06d}.tar"

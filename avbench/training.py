@@ -22,10 +22,11 @@ from avbench.backbone.model import CAVMAE
 from avbench.clips import ClipBatch
 from avbench.errors import InputError, RunError
 from avbench.matching import AudioVideoMatching
-from avbench.method import Method, TaskFree, check_hooks
+from avbench.method import Method, check_hooks
 from avbench.objectives import MaskedOutput, training_loss
 from avbench.randomness import Randomness
 from avbench.settings import TrainingSettings
+from avbench.task_free import TaskFree
 
 
 class Loader(Protocol):
@@ -201,6 +202,20 @@ class ContinualPretraining(BaseSGDTemplate):
         """Add the gradient of `loss`, weighted by the share of the micro-batch, and free its graph."""
         (loss * self._share).backward()  # type: ignore[no-untyped-call]
 
+    def autocast(self) -> torch.autocast:
+        """Return the context in which passes of the model run, a method's own too: the run's precision.
+
+        Nothing else runs in it: joining float16 clips under the CPU's autocast, for one, is an error.
+        """
+        # The cache of cast weights is off: filled in a pass without gradient, it would hand the weights cut
+        # off from their gradient to a pass with it in the same context.
+        return torch.autocast(
+            self.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.settings.precision == "bfloat16",
+            cache_enabled=False,
+        )
+
     def training_epoch(self, **kwargs: Any) -> None:
         """Train on every batch of the loader once. Raises RunError at a loss that is not finite."""
         before = time.perf_counter()
@@ -235,7 +250,8 @@ class ContinualPretraining(BaseSGDTemplate):
     def forward(self) -> MaskedOutput:
         """Run the masked forward pass on the batch."""
         noise = self.model.draw_noise(self.mbatch, self.randomness.torch("masking"))
-        output: MaskedOutput = self.model(self.mbatch, noise)
+        with self.autocast():
+            output: MaskedOutput = self.model(self.mbatch, noise)
         return output
 
     def criterion(self) -> Tensor:
@@ -272,19 +288,11 @@ class ContinualPretraining(BaseSGDTemplate):
     def _accumulate_gradients(self, clips: ClipBatch) -> Tensor:
         self.mbatch, self._incoming, self.mb_output = clips, len(clips), None
         self.loss = self._make_empty_loss()
-        # The cache of cast weights is off: filled in a method's pass without gradient, it would hand
-        # the weights cut off from their gradient to the pass with it.
-        with torch.autocast(
-            self.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.settings.precision == "bfloat16",
-            cache_enabled=False,
-        ):
-            self._before_forward()
-            self.mb_output = self.forward()
-            self._after_forward()
-            self.loss = self.loss + self.criterion()
-            self._before_backward()
+        self._before_forward()
+        self.mb_output = self.forward()
+        self._after_forward()
+        self.loss = self.loss + self.criterion()
+        self._before_backward()
         self.backward()
         loss = self.loss.detach()
         self._after_backward()

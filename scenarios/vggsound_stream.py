@@ -31,5 +31,6 @@ class VGGSoundStream(Scenario):
 def _tasks() -> tuple[Task, ...]:
     listed = yaml.safe_load(Path(__file__).with_name("vggsound_classes.yaml").read_text(encoding="utf-8"))
     return tuple(
-        Task(name, tuple(classes["stream"]), tuple(classes["gallery_only"])) for name, classes in listed.items()
+        Task(name, tuple(classes["stream"]), tuple(classes["gallery_only"]))
+        for name, classes in listed.items()
     )

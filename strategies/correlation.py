@@ -68,4 +68,4 @@ def _belongs_to_past(keys: Tensor, scores: Tensor, own: Tensor, past: Tensor, co
     # A softmax over two scores is the logistic function of their difference.
     probability = difference.float().sigmoid().mean(dim=1)
     core = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, core_half(scores, core_ratio), True)
-    return probability.where(core, 0.0)
+    return torch.where(core, probability, 0.0)

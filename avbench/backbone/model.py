@@ -191,14 +191,13 @@ class CAVMAE(nn.Module):
 
     def _encode(self, modality: Modality, patches: Tensor, positions: Tensor | None) -> Tensor:
         """Patches (B, K, P) to tokens (B, K, D) by that modality's own blocks."""
+        tokens: Tensor
         if modality == "audio":
             tokens = self.patch_embed_a(patches) + self.modality_a + _look_up(self.pos_embed_a, positions)
-            blocks = self.blocks_a
         else:
             pixels = normalise_frames(patches, self.geometry.patch_size)
             tokens = self.patch_embed_v(pixels) + self.modality_v + _look_up(self.pos_embed_v, positions)
-            blocks = self.blocks_v
-        for block in blocks:
+        for block in self.blocks_a if modality == "audio" else self.blocks_v:
             tokens = block(tokens)
         return tokens
 

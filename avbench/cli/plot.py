@@ -1,0 +1,43 @@
+"""`avbench plot`: run records as figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avbench.errors import InputError
+from avbench.records import read_records
+
+
+def plot(
+    results: Annotated[Path, typer.Argument(help="Folder of results, as avbench run --results.")] = Path(
+        "results"
+    ),
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figures; RESULTS/plots by default.")
+    ] = None,
+    scenario: Annotated[str | None, typer.Option(help="Only records of this scenario.")] = None,
+) -> None:
+    """Draw all runs in a folder of results, each figure as PNG and PDF.
+
+    Memory per method by kind, accuracy against memory, recall of each task along the stream, and a
+    stage x task heat map per method. Rendered and real clips never share a figure.
+
+    Examples:
+
+        avbench plot
+
+        avbench plot results --scenario vggsound-stream --out figures
+    """
+    if not results.is_dir():
+        raise InputError(f"there is no folder of results {results}: name it, or make runs with avbench run")
+    # Here, as they take a second to import.
+    from avbench.comparison import comparisons
+    from avbench.plots import write_plots
+
+    for comparison in comparisons(read_records(results, scenario=scenario)):
+        for path in write_plots(comparison, out or results / "plots"):
+            typer.echo(path)

@@ -1,0 +1,193 @@
+"""Which runs may stand in one table, which may be averaged, and what tells the others apart.
+
+- Runs of one *comparison* share scenario, source of the clips, store, gallery and backbone. Rendered and
+  real clips never meet in one.
+- Runs of one *entry* share the identity of their records: they differ in nothing but the seed. They alone
+  are averaged. Where a strategy has several entries, or where entries were trained differently, the
+  settings that differ are part of an entry's name.
+
+Reads records only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from avbench.errors import DataError
+from avbench.records import PLACES_AND_SPEED, RunRecord
+
+# What a row's name says already, or what every entry of a comparison shares.
+_NAMED = PLACES_AND_SPEED | {"seed", "strategy", "scenario", "backbone", "results"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A strategy in one configuration: a row of a table, a bar or a point of a plot.
+
+    Attributes:
+        name: the strategy's.
+        differing: settings that tell it from the comparison's other entries, such as "capacity=500"; in
+            the order of their names.
+        identity: of its records.
+        runs: its finished runs, by seed.
+        missing: seeds that other entries have and this one lacks.
+        unfinished: how runs that did not finish ended, by seed.
+        joint: whether it trains on all tasks at once: an upper bound, without forgetting.
+        needs_boundaries: whether it is told where tasks begin and end.
+    """
+
+    name: str
+    differing: tuple[str, ...]
+    identity: str
+    runs: tuple[RunRecord, ...]
+    missing: tuple[int, ...]
+    unfinished: Mapping[int, str]
+    joint: bool
+    needs_boundaries: bool
+
+    @property
+    def label(self) -> str:
+        """The strategy's name, and in brackets what tells this entry apart."""
+        return f"{self.name} ({', '.join(self.differing)})" if self.differing else self.name
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Entries that may be compared: same clips, same tasks, same gallery, same backbone.
+
+    Attributes:
+        scenario, source, backbone: names; `store` is the fingerprint of the clips.
+        title: what a caption must say; carries "rendered" where the clips were.
+        stem: how files made of it are named; no two comparisons of one call share it.
+        entries: sorted by name; joint ones last.
+        example: one record, for what all share: tasks, gallery, chance.
+    """
+
+    scenario: str
+    source: str
+    backbone: str
+    store: str
+    title: str
+    stem: str
+    entries: tuple[Entry, ...]
+    example: RunRecord
+
+
+def comparisons(records: Sequence[RunRecord]) -> list[Comparison]:
+    """Sort `records` into comparisons, and these by name.
+
+    Raises:
+        DataError: two finished records have the same identity and seed, or none was given.
+    """
+    if not records:
+        raise DataError("there are no run records to show: make some with avbench run")
+    groups: dict[tuple[str, ...], list[RunRecord]] = {}
+    for record in records:
+        shared = (record.scenario, record.source, record.backbone, record.store, *record.tasks)
+        groups.setdefault((*shared, str(record.gallery)), []).append(record)
+    ordered = [groups[key] for key in sorted(groups)]
+    names = [_name(group[0]) for group in ordered]
+    unique = [names.count(name) == 1 for name in names]
+    return [_comparison(group, alone=alone) for group, alone in zip(ordered, unique, strict=True)]
+
+
+def _name(record: RunRecord) -> str:
+    return f"{record.scenario}-{record.source}-{record.backbone}"
+
+
+def _comparison(records: list[RunRecord], *, alone: bool) -> Comparison:
+    first = records[0]
+    title = f"{first.scenario}, {first.source} clips, {first.backbone} backbone"
+    stem = _name(first)
+    if not alone:
+        title += f", store {first.store[:8]}"
+        stem += f"-{first.store[:8]}-{first.gallery}"
+    by_identity: dict[str, list[RunRecord]] = {}
+    for record in records:
+        by_identity.setdefault(record.identity, []).append(record)
+    seeds = sorted({record.seed for record in records})
+    named = _differing({identity: runs[0] for identity, runs in by_identity.items()})
+    entries = [_entry(runs, seeds, named[identity]) for identity, runs in by_identity.items()]
+    entries.sort(key=lambda entry: (entry.joint, entry.name, entry.differing))
+    return Comparison(
+        first.scenario, first.source, first.backbone, first.store, title, stem, tuple(entries), first
+    )
+
+
+def _entry(records: list[RunRecord], seeds: list[int], differing: tuple[str, ...]) -> Entry:
+    runs: dict[int, RunRecord] = {}
+    unfinished: dict[int, str] = {}
+    for record in records:
+        if not record.finished:
+            unfinished[record.seed] = record.ending.how
+        elif record.seed in runs:
+            raise DataError(
+                f"{record.strategy} with seed {record.seed} has two records of one configuration "
+                f"({record.identity}): remove one of them, a run counts once"
+            )
+        else:
+            runs[record.seed] = record
+    unfinished = {seed: how for seed, how in sorted(unfinished.items()) if seed not in runs}
+    first = records[0]
+    return Entry(
+        name=first.strategy,
+        differing=differing,
+        identity=first.identity,
+        runs=tuple(runs[seed] for seed in sorted(runs)),
+        missing=tuple(seed for seed in seeds if seed not in runs and seed not in unfinished),
+        unfinished=unfinished,
+        joint=bool(runs) and all(len(run.stages) < len(run.tasks) for run in runs.values()),
+        needs_boundaries=first.needs_boundaries,
+    )
+
+
+def _differing(examples: Mapping[str, RunRecord]) -> dict[str, tuple[str, ...]]:
+    """By identity, the settings that must be named.
+
+    They are those in which two entries of one strategy differ, and those of the training (not the
+    strategy's own options) in which an entry differs from most others.
+    """
+    settings = {identity: _settings(record) for identity, record in examples.items()}
+    named: dict[str, tuple[str, ...]] = {}
+    for identity, record in examples.items():
+        siblings = [settings[other] for other, each in examples.items() if each.strategy == record.strategy]
+        words = []
+        for name, value in sorted(settings[identity].items()):
+            unlike_siblings = any(other.get(name) != value for other in siblings)
+            if unlike_siblings or _is_unusual(name, value, list(settings.values())):
+                words.append(f"{name.rpartition('.')[2]}={value}")
+        if not words and len(siblings) > 1:
+            # Another version of the record's layout, or a setting that only the others have.
+            words.append(identity)
+        named[identity] = tuple(words)
+    return named
+
+
+def _is_unusual(name: str, value: Any, everyone: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a setting of the training has not the one value that most entries have which have it."""
+    if name.startswith("strategy_options.") or value is None:
+        return False
+    values = [repr(other[name]) for other in everyone if other.get(name) is not None]
+    most = max(values.count(each) for each in values)
+    return {each for each in values if values.count(each) == most} != {repr(value)}
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    """All settings by dotted name, and the start's fingerprint."""
+    flat: dict[str, Any] = {"start": record.start[:8]}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        else:
+            flat[prefix] = value
+
+    walk("", {key: value for key, value in record.configuration.items() if key not in _NAMED})
+    flat["device"] = str(flat.get("device", "")).partition(":")[0]
+    if "memory" in flat:
+        # The same setting by another name.
+        flat.pop("strategy_options.capacity", None)
+    return flat

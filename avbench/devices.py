@@ -1,0 +1,57 @@
+"""Which device a run computes on, and that it computes the same there every time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from avbench.errors import InputError
+
+
+def available_device(name: str) -> str:
+    """Return `name` as a device of this machine; "auto" is the first GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: it is no device, or not there.
+    """
+    if name == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device: {name!r} is no device (valid: auto, cpu, cuda, cuda:1, ...)") from None
+    if device.type == "cpu":
+        return "cpu"
+    if device.type != "cuda":
+        raise InputError(f"device: {name!r} is not supported (valid: auto, cpu, cuda, cuda:1, ...)")
+    there = torch.cuda.device_count()
+    if (device.index or 0) >= there:
+        raise InputError(f"device: {name!r} is not there: this machine has {there} CUDA device(s)")
+    return f"cuda:{device.index or 0}"
+
+
+@contextmanager
+def compute_exactly() -> Iterator[None]:
+    """Let torch use only algorithms that give the same bits every time, within a `with` block.
+
+    An operation that has none on the device is an error there, not a result that cannot be repeated.
+    """
+    # Read when CUDA starts, so that it must be set before; a value that the user chose stays.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    memory: Any = torch.utils.deterministic
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    filling = memory.fill_uninitialized_memory
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        memory.fill_uninitialized_memory = filling
+        torch.backends.cudnn.benchmark = benchmark

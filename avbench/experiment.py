@@ -1,0 +1,231 @@
+"""One run from configuration to record: clips, start, training task by task, retrieval after each.
+
+A run that ends early leaves a record too, which says how it ended and holds what was measured until then.
+A finished run is not repeated, and never replaced by one that did not finish.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from avbench.accounting import memory_account
+from avbench.backbone.model import CAVMAE
+from avbench.backbone.sizes import BACKBONES
+from avbench.configuration import RunConfig
+from avbench.devices import compute_exactly
+from avbench.environment import environment
+from avbench.errors import AvbenchError, RunError
+from avbench.evaluation import measure_retrieval
+from avbench.findings import Findings, record_of
+from avbench.lock import held
+from avbench.matching import AudioVideoMatching
+from avbench.method import Method
+from avbench.progress import RunProgress, StagePlan, say
+from avbench.randomness import Randomness
+from avbench.records import Ending, RunRecord, identity_of, read_record, record_path, write_record
+from avbench.registry import catalogue
+from avbench.start import RANDOM, load_start
+from avbench.step_memory import modules_of, step_memory
+from avbench.streaming import Stream, make_stream, open_store, settle_clips
+from avbench.training import ContinualPretraining, StepReport
+
+
+class RunInterruptedError(AvbenchError):
+    """The user stopped a run."""
+
+    # What shells report for a command ended by Ctrl-C.
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run's record, where it is, and whether it was there before so that nothing was run."""
+
+    record: RunRecord
+    path: Path
+    repeated: bool
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a run is put together from."""
+
+    config: RunConfig
+    method: type[Method]
+    stream: Stream
+    backbone: CAVMAE
+    matching: AudioVideoMatching
+    randomness: Randomness
+    header: dict[str, Any]  # of the record: all that is known before the run
+
+
+def run_experiment(
+    config: RunConfig, *, results: Path, again: bool = False, console: Console | None = None
+) -> Outcome:
+    """Make the run that `config` describes, or return its record if there is a finished one.
+
+    Args:
+        config: from `avbench.resolving.resolve`.
+        results: folder of all results; the record lies below it.
+        again: run even if there is a finished record, and replace it.
+        console: where progress is shown; standard error by default.
+
+    Raises:
+        InputError, DataError: clips, start or strategy cannot be had.
+        RunError: training failed, or another process is making this very run.
+        RunInterruptedError: Ctrl-C, or a request to terminate.
+    """
+    console = console or Console(stderr=True)
+    torch.set_num_threads(config.threads)
+    findings = Findings()
+    with compute_exactly():
+        with findings.timed("prepare"):
+            parts = _prepare(config, console)
+        header = parts.header
+        path = record_path(
+            results, header["configuration"], source=header["source"], identity=header["identity"]
+        )
+        with held(path, f"this run ({config.strategy} on {config.scenario}, seed {config.seed})"):
+            earlier = read_record(path) if path.exists() and not again else None
+            if earlier is not None and earlier.finished:
+                return Outcome(earlier, path, repeated=True)
+            return Outcome(_run(parts, findings, path, console), path, repeated=False)
+
+
+def _prepare(config: RunConfig, console: Console) -> _Parts:
+    """Open the clips, make the model, and fill in the record as far as it is known before the run."""
+    plugins = [Path(file) for file in config.plugins]
+    scenario = catalogue("scenario", plugins).get(config.scenario).cls(**config.scenario_options)
+    store = open_store(config, scenario, console)
+    config = settle_clips(config, store)
+    randomness = Randomness(config.seed)
+    method: type[Method] = catalogue("strategy", plugins).get(config.strategy).cls
+    stream = make_stream(config, scenario, store, randomness, joint=method.joint)
+
+    size = BACKBONES[config.backbone]
+    backbone, matching = CAVMAE(size, stream.geometry), AudioVideoMatching(size.width, size.heads)
+    if config.start == RANDOM:
+        backbone.initialise(randomness.torch("start/backbone"))
+        matching.initialise(randomness.torch("start/matching"))
+    loaded = load_start(config.start, config.backbone, backbone, matching)
+    if loaded.report is not None and not loaded.report.complete:
+        say(console, f"The start does not fill the whole model:\n{loaded.report}", style="yellow")
+    # A random start differs by seed, as the order of clips does; runs over seeds are still one experiment.
+    start = RANDOM if config.start == RANDOM else loaded.fingerprint
+    recorded = config.recorded()
+    header = {
+        "scenario": config.scenario,
+        "strategy": config.strategy,
+        "seed": config.seed,
+        "configuration": recorded,
+        "identity": identity_of(recorded, store=store.fingerprint, start=start),
+        "source": store.source,
+        "store": store.fingerprint,
+        "start": start,
+        "needs_boundaries": method.needs_boundaries,
+        "tasks": stream.gallery.tasks,
+        "gallery": len(stream.gallery),
+        "queries": stream.gallery.queries,
+        "environment": environment(config.device),
+    }
+    return _Parts(config, method, stream, backbone, matching, randomness, header)
+
+
+def _run(parts: _Parts, findings: Findings, path: Path, console: Console) -> RunRecord:
+    """Train and measure; write the record, however that ends."""
+    progress = RunProgress(
+        [StagePlan(each.task_name, len(each.dataset)) for each in parts.stream.experiences],
+        epochs=parts.config.epochs,
+        evaluations=len(parts.stream.experiences) + 1,
+        console=console,
+    )
+    ending = Ending(how="failed")
+    try:
+        with progress:
+            _train_and_measure(parts, findings, progress)
+        ending = Ending(how="finished")
+    except KeyboardInterrupt:
+        ending = Ending(how="interrupted")
+        done = f"after {len(findings.stages)} of {len(parts.stream.experiences)} stages"
+        raise RunInterruptedError(
+            f"interrupted {done}; what was measured is in {path}. The same command starts this run over "
+            "from its beginning"
+        ) from None
+    except torch.OutOfMemoryError as error:
+        ending = Ending(how="failed", error=str(error))
+        raise RunError(
+            f"the device is out of memory: {error}; try a smaller micro_batch_size or precision bfloat16"
+        ) from error
+    except BaseException as error:
+        ending = Ending(how="failed", error="".join(traceback.format_exception(error)))
+        raise
+    finally:
+        record = record_of(parts.header, findings, ending)
+        if record.finished or not _is_finished(path):
+            write_record(record, path)
+    return record
+
+
+def _is_finished(path: Path) -> bool:
+    return path.exists() and read_record(path).finished
+
+
+def _train_and_measure(parts: _Parts, findings: Findings, progress: RunProgress) -> None:
+    config, stream = parts.config, parts.stream
+    make_method: Callable[[], Method] = partial(parts.method, **config.strategy_options)
+    # Measured before the run's own tensors are on the device, which a GPU's allocator would count as well.
+    with findings.timed("measure memory"):
+        needed = step_memory(
+            make_method,
+            size=BACKBONES[config.backbone],
+            geometry=stream.geometry,
+            settings=config.training(),
+            device=config.device,
+            fake=False,
+        )
+        findings.peak_step, findings.peak_measured_by = needed.peak, needed.measured_by
+
+    method = make_method()
+    strategy = ContinualPretraining(
+        backbone=parts.backbone,
+        matching=parts.matching,
+        method=method,
+        settings=config.training(),
+        randomness=parts.randomness,
+        make_loader=stream.make_loader,
+        device=config.device,
+        observer=_Both(findings, progress),
+    )
+    with progress.measuring("at the start"), findings.timed("evaluate"):
+        findings.at_start = measure_retrieval(parts.backbone, stream.gallery, config.device)
+    try:
+        for experience in stream.experiences:
+            with findings.timed("train"), findings.timed_stage():
+                strategy.train(experience)
+            with progress.measuring(f"after {experience.task_name}"), findings.timed("evaluate"):
+                scores = measure_retrieval(parts.backbone, stream.gallery, config.device)
+            findings.stages.append((experience.task_name, scores))
+    finally:
+        account = memory_account(method=method, modules=modules_of(strategy), optimiser=strategy.optimizer)
+        findings.memory = account.kinds
+        findings.clips_per_second = strategy.time.clips_per_second or None
+
+
+class _Both:
+    """Tells findings and progress of every step."""
+
+    def __init__(self, findings: Findings, progress: RunProgress) -> None:
+        self.findings, self.progress = findings, progress
+
+    def on_step(self, report: StepReport) -> None:
+        """Pass it on."""
+        self.findings.add_loss(report.task, report.epoch, report.loss)
+        self.progress.on_step(report)

@@ -1,0 +1,111 @@
+"""The look of every figure: sizes, colours, and how a file is written.
+
+Readable in print and by colour-blind people: seaborn's "colorblind" palette, and never colour alone (each
+method has its marker and line style, each kind of memory its hatching, each cell of a heat map its number).
+Files are the same to the byte whenever they are made of the same records.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from avbench.errors import DataError
+
+COLOURS: list[tuple[float, float, float]] = list(sns.color_palette("colorblind"))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+LINES = ("-", "--", "-.", ":")
+HATCHES = ("", "///", "...", "\\\\\\", "xx", "++")
+
+# matplotlib types its settings as a union of all their names.
+_STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "axes.axisbelow": True,
+    "hatch.linewidth": 0.6,
+    # Text stays text in a PDF, in fonts that publishers accept.
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "avbench",
+}
+_DOTS_PER_INCH = 200
+
+
+def new_figure(
+    rows: int = 1, columns: int = 1, *, width: float = 6.5, height: float = 3.5, **options: Any
+) -> tuple[Figure, list[Any]]:
+    """Return an empty figure of `width` x `height` inches and its axes, row by row."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **options
+        )
+    return figure, list(axes.flat)
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write `figure` as PNG and PDF beside each other, close it, and return the two paths.
+
+    Raises:
+        DataError: the folder cannot be written to.
+    """
+    paths = []
+    # Neither file may say when it was made.
+    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
+        content = io.BytesIO()
+        with mpl.rc_context(_STYLE):
+            figure.savefig(content, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=metadata)
+        path = stem.with_name(stem.name + suffix)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(content.getvalue())
+            beside.replace(path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise DataError(f"the figure {path} could not be written: {error.strerror or error}") from error
+        paths.append(path)
+    plt.close(figure)
+    return paths
+
+
+def legend_below(figure: Figure, axes: Any, columns: int) -> None:
+    """Put the legend of what is in `axes` below the whole figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    ncols = min(columns, len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=ncols, frameon=False, fontsize=8)
+
+
+def style_of(number: int) -> dict[str, Any]:
+    """Return colour, marker and line style of the `number`-th method of a figure."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": LINES[number % len(LINES)],
+    }
+
+
+def wrapped(words: Sequence[str], width: int) -> str:
+    """Join `words` with commas into lines of at most `width` characters, where words allow."""
+    lines: list[str] = []
+    for number, word in enumerate(words):
+        piece = word + ("," if number < len(words) - 1 else "")
+        if lines and len(lines[-1]) + 1 + len(piece) <= width:
+            lines[-1] += " " + piece
+        else:
+            lines.append(piece)
+    return "\n".join(lines)

@@ -1,0 +1,63 @@
+"""One process a piece of work: who holds it is written down, and a dead process holds nothing.
+
+The lock is the operating system's (`flock`), which lets go when its holder ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from avbench.errors import RunError
+
+
+@contextlib.contextmanager
+def held(path: Path, what: str, *, wait: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold the work that makes `path` for the length of a `with` block.
+
+    Args:
+        path: the file or folder to be made; the lock lies beside it.
+        what: what to call the work in a message, such as "this run".
+        wait: where another process holds it, tell this function who does and wait; None does not wait.
+
+    Raises:
+        RunError: another process holds it, and `wait` is None; the message says which and since when.
+    """
+    place = path.with_name(f".{path.name}.lock")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    file = _taken(place, what, wait)
+    try:
+        os.truncate(file, 0)
+        now = datetime.now(UTC)
+        os.write(file, f"process {os.getpid()} on {socket.gethostname()} since {now:%F %T} UTC".encode())
+        yield
+    finally:
+        # Removed while still held: whoever waits with this file open finds it gone and opens a new one.
+        place.unlink(missing_ok=True)
+        os.close(file)
+
+
+def _taken(place: Path, what: str, wait: Callable[[str], None] | None) -> int:
+    """Return the lock file, opened and locked."""
+    while True:
+        file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 1000).decode(errors="replace") or "another process"
+            if wait is None:
+                os.close(file)
+                raise RunError(
+                    f"{what} is held by {holder}: wait for it, or end it (lock: {place})"
+                ) from None
+            wait(f"{what} is held by {holder}: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), place.stat()):
+                return file
+        os.close(file)

@@ -1,0 +1,100 @@
+"""Figures of the paper, to set beside one's own; `results/published` holds them and tells their source."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from avbench.errors import DataError
+
+# A clone's folder; an editable install finds it too.
+FOLDER = Path(__file__).resolve().parent.parent / "results" / "published"
+
+PUBLISHED_NAMES = {
+    "finetune": "Finetune",
+    "er": "ER",
+    "mir": "MIR",
+    "der-pp": "DER++",
+    "gmed": "GMED",
+    "cls-er": "CLS-ER",
+    "lump": "LUMP",
+    "esmer": "ESMER",
+    "avcl": "STELLA",
+    "avcl-plus": "STELLA+",
+    "multitask": "Multitask",
+}
+"""What the paper calls each strategy."""
+
+
+@dataclass(frozen=True)
+class PublishedScore:
+    """One score after a stream's last task: A or F in percent, of a direction and metric."""
+
+    stream: str
+    method: str
+    direction: str
+    metric: str
+    measure: str
+    percent: float
+
+
+@dataclass(frozen=True)
+class PublishedCost:
+    """What training took on one V100 with ViT-B: peak memory in GB, and clips per second where given."""
+
+    method: str
+    batch_size: int
+    gigabytes: float
+    clips_per_second: float | None
+
+
+def published_scores(folder: Path = FOLDER) -> list[PublishedScore]:
+    """Return the paper's main table.
+
+    Raises:
+        DataError: the file is missing or not as expected.
+    """
+    names = ("stream", "method", "direction", "metric", "measure", "percent")
+    return [
+        PublishedScore(
+            stream=row["stream"],
+            method=row["method"],
+            direction=row["direction"],
+            metric=row["metric"],
+            measure=row["measure"],
+            percent=float(row["percent"]),
+        )
+        for row in _rows(folder / "retrieval.csv", names)
+    ]
+
+
+def published_costs(folder: Path = FOLDER) -> dict[str, PublishedCost]:
+    """Return the paper's memory and throughput by its name of the method.
+
+    Raises:
+        DataError: the file is missing or not as expected.
+    """
+    figures: dict[tuple[str, int], dict[str, float]] = {}
+    for row in _rows(folder / "efficiency.csv", ("method", "batch_size", "quantity", "value")):
+        key = row["method"], int(row["batch_size"])
+        figures.setdefault(key, {})[row["quantity"]] = float(row["value"])
+    return {
+        method: PublishedCost(method, size, found["peak memory"], found.get("training throughput"))
+        for (method, size), found in figures.items()
+    }
+
+
+def _rows(path: Path, names: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    if not path.is_file():
+        raise DataError(
+            f"the published figures {path} are missing: run from a clone of the repository "
+            "(pip install -e .), or restore the file with git checkout"
+        )
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = set(names) - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}: restore it with git")
+        yield from reader

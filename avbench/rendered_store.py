@@ -1,0 +1,121 @@
+"""Stores of rendered clips, made once and kept in a cache folder.
+
+Clips go through the same writer, format and checks as real ones. A store's name says its world, its scenario
+and its sizes; a store that is whole is used as it is, one that was interrupted is completed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from avbench import jpeg
+from avbench.randomness import Randomness
+from avbench.rendered_world import WORLD, start_classes, stream_classes
+from avbench.rendering import Canvas, ClassDesign, render_clip
+from avbench.shard_writer import EncodedClip
+from avbench.spectrogram import log_mel
+from avbench.store_building import Observer, build_store
+from avbench.store_layout import ClipEntry, ClipFormat, Split
+
+if TYPE_CHECKING:  # processes that render need no Avalanche, which is slow to import
+    from avbench.scenario import Scenario
+
+SOURCE = "rendered"
+RENDERED_FORMAT = ClipFormat(seconds=1.28, frames=8, short_side=64, mel_frames=128)
+START = "start"
+
+
+@dataclass(frozen=True)
+class RenderedClips:
+    """Which clips a rendered store holds.
+
+    Attributes:
+        name: of the scenario, or "start" for the classes that a start is trained on.
+        designs: every class by its label.
+        training_clips, gallery_clips: number of each class's clips in the train and the test split.
+    """
+
+    name: str
+    designs: Mapping[str, ClassDesign]
+    training_clips: int = 30
+    gallery_clips: int = 5
+
+    @property
+    def folder(self) -> str:
+        """Name of the store in the cache."""
+        return f"{self.name}-world{WORLD}-{self.training_clips}+{self.gallery_clips}"
+
+    def entries(self) -> list[ClipEntry]:
+        """Return the clips, class by class; a key names the class by its number."""
+        counts: tuple[tuple[Split, int], ...] = (("train", self.training_clips), ("test", self.gallery_clips))
+        return [
+            ClipEntry(f"{self.name}_{number:03d}_{split}_{clip:03d}", label, split)
+            for number, label in enumerate(self.designs)
+            for split, count in counts
+            for clip in range(count)
+        ]
+
+
+def clips_of_stream(name: str, scenario: Scenario) -> RenderedClips:
+    """Return the rendered clips of the scenario called `name`: as many a class as it uses, at most 30."""
+    return RenderedClips(
+        name,
+        stream_classes(name, [task.classes for task in scenario.tasks()]),
+        training_clips=min(RenderedClips.training_clips, scenario.training_clips_per_class),
+        gallery_clips=scenario.gallery_clips_per_class,
+    )
+
+
+def clips_of_start() -> RenderedClips:
+    """Return the rendered clips that a start is trained on: classes outside every stream."""
+    return RenderedClips(START, start_classes(), training_clips=40)
+
+
+def cache_folder() -> Path:
+    """Return where rendered stores are kept: AVBENCH_CACHE, or avbench in the user's cache folder."""
+    if given := os.environ.get("AVBENCH_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avbench"
+
+
+def render_store(clips: RenderedClips, path: Path, *, workers: int, observe: Observer | None = None) -> Path:
+    """Render `clips` into a store at `path`, or complete it; return `path`.
+
+    Every clip has a generator of its own, named by its key: it does not depend on the number of processes.
+
+    Raises:
+        InputError, RunError: see `avbench.store_building.build_store`.
+    """
+    build_store(
+        path,
+        clips.entries(),
+        partial(make_clip, clips.designs),
+        format=RENDERED_FORMAT,
+        source=SOURCE,
+        provenance={"world": WORLD, "classes": clips.name, "jpeg": jpeg.LIBRARY},
+        workers=workers,
+        observe=observe,
+    )
+    return path
+
+
+def make_clip(designs: Mapping[str, ClassDesign], entry: ClipEntry) -> EncodedClip:
+    """Render and encode the clip of one entry."""
+    shape = RENDERED_FORMAT
+    canvas = Canvas(shape.seconds, shape.frames, shape.short_side)
+    clip = render_clip(designs[entry.label], Randomness(WORLD).numpy(entry.key), canvas)
+    waveform = np.round(clip.waveform * 32767).astype(np.int16)
+    heard = torch.from_numpy(waveform.astype(np.float32) / 32768)
+    return EncodedClip(
+        jpegs=[jpeg.encode(frame) for frame in clip.frames],
+        waveform=waveform,
+        spectrogram=log_mel(heard, shape).numpy().astype(np.float16),
+    )

@@ -1,0 +1,102 @@
+"""Starts: the backbone and matching module that a stream begins from, as safetensors with a fingerprint.
+
+Like the paper's, a run starts from a model pre-trained on classes outside the stream. avbench ships such
+a start for the `tiny` backbone on rendered clips; `avbench pretrain` remakes it, and makes others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import xxhash
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from avbench.backbone.importing import ImportReport, load_published
+from avbench.backbone.model import CAVMAE
+from avbench.errors import InputError
+from avbench.matching import AudioVideoMatching
+
+RANDOM, SHIPPED = "random", "shipped"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run started from.
+
+    Attributes:
+        fingerprint: xxh3-128, in hex, over all parameters as they were when training began.
+        report: what a checkpoint gave, None for a random start.
+    """
+
+    fingerprint: str
+    report: ImportReport | None
+
+
+def shipped_start(backbone: str) -> Path:
+    """Return the file of the start shipped for a backbone size; InputError if none is."""
+    path = Path(str(files("avbench") / "starts" / f"{backbone}.safetensors"))
+    if not path.is_file():
+        raise InputError(
+            f"no start is shipped for the {backbone} backbone: give a checkpoint with --start FILE "
+            f"(a published one, or one made by `avbench pretrain --backbone {backbone}`), or --start random"
+        )
+    return path
+
+
+def load_start(start: str, size: str, backbone: CAVMAE, matching: AudioVideoMatching) -> Start:
+    """Load what a run starts from into both modules.
+
+    Args:
+        start: "shipped", "random" (both stay as they are), or the path of a checkpoint.
+        size: name of the backbone's size.
+
+    Raises:
+        InputError: there is no such start, or the shipped one is for clips of another geometry.
+        DataError: the file cannot be read, or nothing in it fits.
+    """
+    report = None
+    if start != RANDOM:
+        path = shipped_start(size) if start == SHIPPED else Path(start)
+        report = load_published(path, backbone, matching)
+        if start == SHIPPED and not report.complete:
+            raise InputError(
+                f"the start shipped for the {size} backbone is for rendered clips; these are of another "
+                f"geometry ({backbone.geometry}): give a checkpoint with --start FILE, or --start random"
+            )
+    return Start(fingerprint(_parameters(backbone, matching)), report)
+
+
+def save_start(
+    path: Path, backbone: CAVMAE, matching: AudioVideoMatching, provenance: Mapping[str, str]
+) -> str:
+    """Write both modules under the published names, atomically; return the fingerprint.
+
+    Args:
+        provenance: how the start was made; kept in the file's header.
+    """
+    parameters = _parameters(backbone, matching)
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(parameters, partial, metadata={**provenance, "fingerprint": fingerprint(parameters)})
+    partial.replace(path)
+    return fingerprint(parameters)
+
+
+def fingerprint(parameters: Mapping[str, Tensor]) -> str:
+    """Return the xxh3-128, in hex, of tensors by name: of names, shapes, types and values."""
+    digest = xxhash.xxh3_128()
+    for name in sorted(parameters):
+        value = parameters[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _parameters(backbone: nn.Module, matching: nn.Module) -> dict[str, Tensor]:
+    named = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
+    named |= {f"avmatching.{name}": value for name, value in matching.state_dict().items()}
+    return {name: value.detach().cpu().contiguous() for name, value in named.items()}

@@ -1,0 +1,145 @@
+"""A run's stream: the store its clips are in, how they are loaded, and the gallery."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from avbench.clips import ClipBatch, ClipGeometry
+from avbench.configuration import RunConfig
+from avbench.errors import InputError
+from avbench.evaluation import Gallery
+from avbench.loading import PUBLISHED_WINDOW, ClipDataset, clip_loader, geometry_of
+from avbench.lock import held
+from avbench.progress import counting, say
+from avbench.randomness import Randomness
+from avbench.rendered_store import SOURCE, cache_folder, clips_of_stream, render_store
+from avbench.scenario import Scenario, TrainExperience
+from avbench.store import ClipStore, is_store
+
+PUBLISHED_FRAME_SIZE = 224
+_PATCH = 16
+_GALLERY_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a run trains on and is measured with.
+
+    Attributes:
+        experiences: Avalanche experiences, in order; one of all tasks for methods that train jointly.
+        gallery: the retrieval set.
+        geometry: of its clips.
+        make_loader: returns the loader of an experience's training clips, in a new order every pass.
+    """
+
+    experiences: list[TrainExperience]
+    gallery: Gallery
+    geometry: ClipGeometry
+    make_loader: Callable[[TrainExperience], DataLoader[ClipBatch]]
+
+
+def open_store(config: RunConfig, scenario: Scenario, console: Console) -> ClipStore:
+    """Open the store that the configuration names; where it names none, render the clips once and say so.
+
+    Raises:
+        InputError, DataError: there is no store, or it is damaged.
+    """
+    if config.data is not None:
+        return ClipStore(config.data)
+    clips = clips_of_stream(config.scenario, scenario)
+    path = cache_folder() / clips.folder
+    say(
+        console,
+        f"No prepared clips (--data, AVBENCH_DATA): RENDERED clips stand in for {config.scenario}. "
+        "Results are labelled rendered and say nothing about real clips.",
+        style="bold yellow",
+    )
+    # Two runs started together both want the clips: the second waits for the first.
+    with held(path, f"rendering {path}", wait=lambda sentence: say(console, sentence)):
+        if not is_store(path):
+            with counting(console, f"rendering clips into {path}", len(clips.entries())) as advance:
+                render_store(clips, path, workers=_cores(), observe=lambda key, reason: advance())
+    return ClipStore(path)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def settle_clips(config: RunConfig, store: ClipStore) -> RunConfig:
+    """Return the configuration with the settings filled in that depend on the store.
+
+    Rendered clips are shown whole (window 1) and not augmented; real ones as published: a window of 0.4 of
+    the clip, augmented. Frames are 224 pixels, or as large as the stored ones if those are smaller.
+
+    Raises:
+        InputError: the frames asked for are larger than the stored ones.
+    """
+    rendered = store.source == SOURCE
+    side = store.format.short_side
+    size = config.frame_size or min(PUBLISHED_FRAME_SIZE, side - side % _PATCH)
+    if size > side or size % _PATCH:
+        raise InputError(
+            f"frame_size: {size} is not a multiple of {_PATCH} up to {side}, the shorter side of the frames "
+            f"in {store.path}"
+        )
+    return config.model_copy(
+        update={
+            "augment": not rendered if config.augment is None else config.augment,
+            "window": (1.0 if rendered else PUBLISHED_WINDOW) if config.window is None else config.window,
+            "frame_size": size,
+        }
+    )
+
+
+def make_stream(
+    config: RunConfig, scenario: Scenario, store: ClipStore, randomness: Randomness, *, joint: bool
+) -> Stream:
+    """Return the stream of a settled configuration.
+
+    Args:
+        config: from `settle_clips`.
+        scenario: picks the clips.
+        store: holds them.
+        randomness: draws the order of training clips and what is random in loading them.
+        joint: make one experience of all tasks.
+
+    Raises:
+        DataError: the store lacks clips that the scenario needs.
+    """
+    assert config.frame_size is not None
+    assert config.window is not None
+    assert config.augment is not None
+    geometry = geometry_of(store.format, frames=config.frames, frame_size=config.frame_size)
+    streams: dict[str, Any] = scenario.build(store, joint=joint).streams
+    retrieval = list(streams["retrieval"])
+    whole: dict[str, Any] = {"geometry": geometry, "window": config.window}
+
+    def make_loader(experience: TrainExperience) -> DataLoader[ClipBatch]:
+        clips = ClipDataset(
+            store, experience.dataset.numbers.tolist(), training=True, augment=bool(config.augment), **whole
+        )
+        shuffle = randomness.torch("shuffle")
+        return clip_loader(clips, config.batch_size, shuffle=shuffle, workers=config.workers)
+
+    numbers = np.concatenate([each.dataset.numbers for each in retrieval])
+    in_gallery = ClipDataset(store, numbers.tolist(), training=False, augment=False, **whole)
+    return Stream(
+        experiences=list(streams["train"]),
+        gallery=Gallery(
+            clips=clip_loader(in_gallery, _GALLERY_BATCH, shuffle=None, workers=config.workers),
+            task_of_clip=np.concatenate(
+                [np.where(each.is_query, number, -1) for number, each in enumerate(retrieval)]
+            ).astype(np.int64),
+            tasks=[each.task_name for each in retrieval],
+        ),
+        geometry=geometry,
+        make_loader=make_loader,
+    )

@@ -1,0 +1,191 @@
+"""Writing tables down: Markdown for reading, LaTeX (booktabs) for a paper, CSV for further work."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Literal
+
+from avbench.tables import Block, Cell, Column, Table
+
+Format = Literal["markdown", "latex", "csv"]
+FORMATS: tuple[Format, ...] = ("markdown", "latex", "csv")
+SUFFIXES: dict[Format, str] = {"markdown": ".md", "latex": ".tex", "csv": ".csv"}
+
+
+def write_tables(tables: Sequence[Table], form: Format) -> str:
+    """Return `tables` as one text in the format `form`."""
+    if form == "csv":
+        return _csv(tables)
+    write = _markdown if form == "markdown" else _latex
+    return "\n".join(write(table) for table in tables)
+
+
+# Markdown
+
+
+def _markdown(table: Table) -> str:
+    parts = [f"## {table.title}\n"]
+    for block in (*(block for _, block in table.retrieval), table.cost):
+        parts += [f"### {block.title}\n", _markdown_grid(block)]
+    parts += [f"{note}  " for note in table.notes]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _markdown_grid(block: Block) -> str:
+    heads = ["Method", "Seeds", *(_one_heading(column) for column in block.columns)]
+    lines = [heads, ["---", "---:", *("---:" for _ in block.columns)]]
+    for row in block.rows:
+        cells = [
+            _text(cell, column, _markdown_mark, " ± ")
+            for cell, column in zip(row.cells, block.columns, strict=True)
+        ]
+        lines.append([row.label, row.seeds, *cells])
+    return "\n".join("| " + " | ".join(_markdown_safe(word) for word in line) + " |" for line in lines) + "\n"
+
+
+def _one_heading(column: Column) -> str:
+    return f"{column.group} {column.name}" if column.unit == "percent" else column.name
+
+
+def _markdown_safe(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _markdown_mark(text: str, rank: int | None) -> str:
+    return {None: text, 1: f"**{text}**", 2: f"<u>{text}</u>"}[rank]
+
+
+# LaTeX
+
+
+def _latex(table: Table) -> str:
+    retrieval = [block for _, block in table.retrieval]
+    columns = retrieval[0].columns
+    caption = " ".join((f"{table.title}.", *table.notes))
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table*}",
+        "\\centering",
+        f"\\caption{{{_latex_safe(caption)}}}",
+        "\\small",
+        f"\\begin{{tabular}}{{ll{'r' * len(columns)}}}",
+        "\\toprule",
+        *_latex_heading(columns),
+    ]
+    for block in retrieval:
+        lines.append("\\midrule")
+        lines.append(
+            f"\\multicolumn{{{2 + len(columns)}}}{{l}}{{\\textit{{{_latex_safe(block.title)}}}}} \\\\"
+        )
+        lines += _latex_rows(block)
+    lines += ["\\bottomrule", "\\end{tabular}", "", "\\medskip"]
+    cost = table.cost
+    lines += [
+        f"\\begin{{tabular}}{{ll{'r' * len(cost.columns)}}}",
+        "\\toprule",
+        " & ".join(("Method", "Seeds", *(_latex_safe(_one_heading(column)) for column in cost.columns)))
+        + " \\\\",
+        "\\midrule",
+        *_latex_rows(cost),
+        "\\bottomrule",
+        "\\end{tabular}",
+        "\\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_heading(columns: Sequence[Column]) -> list[str]:
+    upper, rules, start = ["", ""], [], 3
+    for group, members in groupby(columns, key=lambda column: column.group):
+        size = len(list(members))
+        upper.append(f"\\multicolumn{{{size}}}{{c}}{{{_latex_safe(group)}}}")
+        rules.append(f"\\cmidrule(lr){{{start}-{start + size - 1}}}")
+        start += size
+    names = ["Method", "Seeds", *(_latex_safe(column.name) for column in columns)]
+    return [" & ".join(upper) + " \\\\", " ".join(rules), " & ".join(names) + " \\\\"]
+
+
+def _latex_rows(block: Block) -> list[str]:
+    lines = []
+    for row in block.rows:
+        cells = [
+            _text(cell, column, _latex_mark, "\\,$\\pm$\\,")
+            for cell, column in zip(row.cells, block.columns, strict=True)
+        ]
+        lines.append(" & ".join((_latex_safe(row.label), _latex_safe(row.seeds), *cells)) + " \\\\")
+    return lines
+
+
+def _latex_mark(text: str, rank: int | None) -> str:
+    return {None: text, 1: f"\\textbf{{{text}}}", 2: f"\\underline{{{text}}}"}[rank]
+
+
+_LATEX_SPECIAL = {
+    "\\": "\\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "±": "$\\pm$",
+    "†": "$^\\dagger$",
+    "‡": "$^\\ddagger$",
+}
+
+
+def _latex_safe(text: str) -> str:
+    return "".join(_LATEX_SPECIAL.get(sign, sign) for sign in text)
+
+
+# CSV
+
+
+def _csv(tables: Sequence[Table]) -> str:
+    """One figure a line, so that a spreadsheet can pivot it as it likes."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    head = ("scenario", "source", "backbone", "store", "method", "settings", "identity")
+    tail = ("direction", "group", "measure", "unit", "mean", "interval95", "seeds", "absence")
+    writer.writerow((*head, *tail))
+    for table in tables:
+        comparison = table.comparison
+        shared = (comparison.scenario, comparison.source, comparison.backbone, comparison.store)
+        for direction, block in (*table.retrieval, ("", table.cost)):
+            for row in block.rows:
+                entry = row.entry
+                for column, cell in zip(block.columns, row.cells, strict=True):
+                    value = cell.value
+                    numbers = (
+                        ("", "", len(entry.runs))
+                        if value is None
+                        else (value.mean, "" if value.half_width is None else value.half_width, value.count)
+                    )
+                    measure = column.name.removesuffix(" MiB")
+                    named = (entry.name, "; ".join(entry.differing), entry.identity)
+                    writer.writerow(
+                        (
+                            *shared,
+                            *named,
+                            direction,
+                            column.group,
+                            measure,
+                            column.unit,
+                            *numbers,
+                            cell.absence,
+                        )
+                    )
+    return out.getvalue()
+
+
+# All
+
+
+def _text(cell: Cell, column: Column, mark: Callable[[str, int | None], str], plus_minus: str) -> str:
+    if cell.value is None:
+        return "" if cell.absence == "n/a" else cell.absence
+    text = mark(f"{cell.value.mean:.{column.digits}f}", cell.rank)
+    # Bytes follow from the configuration: no spread over seeds, no interval to show.
+    if cell.value.half_width is None or cell.value.half_width == 0:
+        return text
+    return f"{text}{plus_minus}{cell.value.half_width:.{column.digits}f}"

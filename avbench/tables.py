@@ -1,0 +1,262 @@
+"""Tables made from run records: methods as rows; retrieval, forgetting, memory and speed as columns.
+
+As in the paper's main table (STELLA, ICML 2024), one block a direction with A and F of every recall; then
+a block of what it cost. Means are over seeds, with the 95% interval of Student's t; runs that differ in
+anything but the seed are rows of their own (`avbench.comparison`). What is missing is shown as missing.
+
+This module fills tables with numbers; `avbench.table_formats` writes them. Neither needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from avbench.comparison import Comparison, Entry
+from avbench.estimates import Estimate, estimate
+from avbench.records import METRICS, Direction, Metric, RunRecord, Summary
+
+Forgetting = Literal["standard", "published"]
+Better = Literal["more", "less", "neither"]
+
+MIB = 2**20
+
+DIRECTION_TITLES: dict[Direction, str] = {"A2V": "Audio to video (A2V)", "V2A": "Video to audio (V2A)"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading in two lines, its unit, and whether more of it is better.
+
+    Attributes:
+        group: upper heading, shared by neighbouring columns, such as "R@1".
+        name: lower heading, such as "A".
+        unit: of the values, such as "percent".
+        better: which values are the best.
+        digits: after the decimal point.
+    """
+
+    group: str
+    name: str
+    unit: str
+    better: Better
+    digits: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of a table.
+
+    Attributes:
+        value: None where there is nothing to show; then `absence` says why.
+        absence: "missing" (no finished run, or not measured) or "n/a" (not defined for this method).
+        rank: 1 for the best of its column, 2 for the second, else None.
+    """
+
+    value: Estimate | None
+    absence: Literal["", "missing", "n/a"] = ""
+    rank: Literal[1, 2] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry of a comparison: label, words about its seeds, and a cell a column."""
+
+    entry: Entry
+    label: str
+    seeds: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows under one heading, with its columns."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Everything a page shows of one comparison.
+
+    Attributes:
+        title: names scenario, source of the clips ("rendered" where they are) and backbone.
+        notes: sentences that a reader needs to read the numbers.
+        retrieval: a block for each direction; all have the same columns.
+        cost: memory and speed.
+    """
+
+    comparison: Comparison
+    title: str
+    notes: tuple[str, ...]
+    retrieval: tuple[tuple[Direction, Block], ...]
+    cost: Block
+
+
+def table(comparison: Comparison, *, forgetting: Forgetting = "standard") -> Table:
+    """Return the table of `comparison`, with F as defined or as the published script computes it."""
+    directions: tuple[Direction, Direction] = ("A2V", "V2A")
+    return Table(
+        comparison=comparison,
+        title=comparison.title,
+        notes=tuple(_notes(comparison, forgetting)),
+        retrieval=tuple((way, _retrieval(comparison, way, forgetting)) for way in directions),
+        cost=_cost(comparison),
+    )
+
+
+def _retrieval(comparison: Comparison, direction: Direction, forgetting: Forgetting) -> Block:
+    columns: list[Column] = []
+    readers: list[Callable[[RunRecord], float | None]] = []
+    for metric in METRICS:
+        columns.append(Column(metric, "A", "percent", "more", 2))
+        readers.append(_average(direction, metric))
+        columns.append(Column(metric, "F", "percent", "less", 2))
+        readers.append(_forgetting(direction, metric, forgetting))
+    return _block(DIRECTION_TITLES[direction], columns, readers, comparison.entries)
+
+
+def _average(direction: Direction, metric: Metric) -> Callable[[RunRecord], float | None]:
+    return lambda record: record.summary[direction][metric].average
+
+
+def _forgetting(
+    direction: Direction, metric: Metric, forgetting: Forgetting
+) -> Callable[[RunRecord], float | None]:
+    def read(record: RunRecord) -> float | None:
+        summary: Summary = record.summary[direction][metric]
+        return summary.forgetting if forgetting == "standard" else summary.forgetting_published
+
+    return read
+
+
+def _cost(comparison: Comparison) -> Block:
+    columns = [
+        Column("memory", "rehearsal MiB", "MiB", "neither", 1),
+        Column("memory", "other state MiB", "MiB", "neither", 1),
+        Column("memory", "peak step MiB", "MiB", "neither", 1),
+        Column("speed", "clips/s", "clips/s", "neither", 1),
+    ]
+    readers: list[Callable[[RunRecord], float | None]] = [
+        lambda record: None if record.memory is None else record.memory.of("rehearsal memory") / MIB,
+        lambda record: None if record.memory is None else record.memory.of("other state") / MIB,
+        lambda record: (
+            None
+            if record.memory is None or record.memory.peak_step is None
+            else record.memory.peak_step / MIB
+        ),
+        lambda record: record.timing.clips_per_second,
+    ]
+    return _block("Memory and speed", columns, readers, comparison.entries)
+
+
+def _block(
+    title: str,
+    columns: Sequence[Column],
+    readers: Sequence[Callable[[RunRecord], float | None]],
+    entries: Sequence[Entry],
+) -> Block:
+    by_column = [
+        _ranked([_cell(entry, read, column) for entry in entries], entries, column.better)
+        for column, read in zip(columns, readers, strict=True)
+    ]
+    rows = [
+        Row(entry, _label(entry), _seeds(entry), tuple(cells[number] for cells in by_column))
+        for number, entry in enumerate(entries)
+    ]
+    return Block(title, tuple(columns), tuple(rows))
+
+
+def _cell(entry: Entry, read: Callable[[RunRecord], float | None], column: Column) -> Cell:
+    if not entry.runs:
+        return Cell(None, "missing")
+    values = [read(run) for run in entry.runs]
+    present = [value for value in values if value is not None]
+    if len(present) == len(values):
+        return Cell(estimate(present))
+    if not present and entry.joint and column.name == "F":
+        return Cell(None, "n/a")
+    # A mean over some of the seeds would stand beside a number of seeds that it does not have.
+    return Cell(None, "missing")
+
+
+def _ranked(cells: Sequence[Cell], entries: Sequence[Entry], better: Better) -> list[Cell]:
+    """Mark the best and the second; equals share a mark. Upper bounds take no part."""
+    sign = {"more": -1.0, "less": 1.0, "neither": 0.0}[better]
+    contest = [
+        cell.value.mean
+        for cell, entry in zip(cells, entries, strict=True)
+        if cell.value is not None and not entry.joint
+    ]
+    order = sorted(set(contest), key=lambda value: sign * value)
+    # One method alone is not the best of anything.
+    if sign == 0 or len(contest) < 2:
+        return list(cells)
+    marked: list[Cell] = []
+    for cell, entry in zip(cells, entries, strict=True):
+        if cell.value is None or entry.joint or cell.value.mean not in order[:2]:
+            marked.append(cell)
+        else:
+            marked.append(replace(cell, rank=1 if cell.value.mean == order[0] else 2))
+    return marked
+
+
+def _label(entry: Entry) -> str:
+    return entry.label + (" †" if entry.needs_boundaries else "") + (" ‡" if entry.joint else "")
+
+
+def _seeds(entry: Entry) -> str:
+    words = [f"{how}: {_list(seeds)}" for how, seeds in _by_ending(entry).items()]
+    if entry.missing:
+        words.append(f"missing: {_list(entry.missing)}")
+    return str(len(entry.runs)) + (f" ({'; '.join(words)})" if words else "")
+
+
+def _by_ending(entry: Entry) -> dict[str, list[int]]:
+    endings: dict[str, list[int]] = {}
+    for seed, how in entry.unfinished.items():
+        endings.setdefault(how, []).append(seed)
+    return endings
+
+
+def _list(seeds: Sequence[int]) -> str:
+    return ", ".join(str(seed) for seed in seeds)
+
+
+def _notes(comparison: Comparison, forgetting: Forgetting) -> list[str]:
+    example = comparison.example
+    chance = ", ".join(f"{metric} {value:.2f}" for metric, value in example.chance.items())
+    notes = [
+        f"Zero-shot retrieval over a gallery of {example.gallery} clips after {len(example.tasks)} tasks, "
+        f"percent; chance: {chance}.",
+    ]
+    if example.rendered:
+        notes.insert(
+            0,
+            "The clips are rendered: these are not results on VGGSound or AudioSet, nor comparable with any.",
+        )
+    notes.append(
+        "A: average accuracy; F: average forgetting"
+        + (", as the published script computes it" if forgetting == "published" else "")
+        + ". Mean ± 95% t interval over seeds (one seed shows none). Best in bold, second underlined."
+    )
+    if any(entry.joint for entry in comparison.entries):
+        notes.append("‡ trains on all tasks at once: an upper bound, not ranked, without forgetting.")
+    if any(entry.needs_boundaries for entry in comparison.entries):
+        notes.append("† is told where tasks begin and end.")
+    notes.append(
+        "Memory: rehearsal memory and other state kept between steps; the peak of a training step counts "
+        "parameters, gradients, optimiser state, other state, batch and activations. Clips/s: clips of the "
+        f"stream per second of training{_machines(comparison)}."
+    )
+    return notes
+
+
+def _machines(comparison: Comparison) -> str:
+    machines = {
+        tuple(sorted(run.environment.hardware.items())) for entry in comparison.entries for run in entry.runs
+    }
+    return ", measured on different machines" if len(machines) > 1 else ""

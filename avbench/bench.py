@@ -198,7 +198,7 @@ def _bare_loop(
                 output = model(batch, model.draw_noise(batch, generator))
                 loss = training_loss(output, settings.contrastive_weight)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             loss.item()
 

@@ -29,8 +29,8 @@ class StoreSpeed:
 
     Attributes:
         video: the file that was decoded and prepared.
-        bare_decoding: decoding the same seconds of video and sound to arrays with PyAV, nothing else.
-        preparing: decoding it into a store; None where the store could not be made of it.
+        bare_decoding: decoding every frame and all sound of the same seconds with PyAV, nothing else.
+        preparing: making a store of it. Frames that no kept one needs are not even decoded.
         store: the store that was read.
         reading: training batches read from the store: 4 frames and the spectrogram of each clip.
         preparing_ratio, reading_ratio: over bare decoding.
@@ -99,7 +99,7 @@ def store_speed(
 
 
 def decode_bare(video: Path) -> None:
-    """Decode the seconds that a store keeps of a video: every frame to RGB, and all sound.
+    """Decode the seconds that a store keeps of a video, every frame and all sound, and do nothing with it.
 
     Raises:
         DataError: it cannot be decoded.
@@ -107,13 +107,10 @@ def decode_bare(video: Path) -> None:
     try:
         for kind in ("video", "audio"):
             with av.open(str(video)) as container:
-                for frame in container.decode(**{kind: 0}):
-                    if frame.time is not None and frame.time >= PUBLISHED_FORMAT.seconds:
+                for frame in container.decode(container.streams.get({kind: 0})):
+                    time_of_frame = getattr(frame, "time", None)
+                    if time_of_frame is not None and time_of_frame >= PUBLISHED_FORMAT.seconds:
                         break
-                    if isinstance(frame, av.VideoFrame):
-                        frame.to_ndarray(format="rgb24")
-                    else:
-                        frame.to_ndarray()
     except (av.FFmpegError, OSError, IndexError) as error:
         raise DataError(f"{video} cannot be decoded: {error}") from error
 

@@ -87,8 +87,13 @@ def run_experiment(
     torch.set_num_threads(config.threads)
     findings = Findings()
     with compute_exactly():
-        with findings.timed("prepare"):
-            parts = _prepare(config, console)
+        try:
+            with findings.timed("prepare"):
+                parts = _prepare(config, console)
+        except KeyboardInterrupt:
+            raise RunInterruptedError(
+                "interrupted before training began; the same command goes on with preparing"
+            ) from None
         header = parts.header
         path = record_path(
             results, header["configuration"], source=header["source"], identity=header["identity"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -150,29 +149,6 @@ class _Measuring:
 def say(console: Console, sentence: str, style: str = "") -> None:
     """Show one line that stays."""
     console.print(Text(sentence, style=style), soft_wrap=True)
-
-
-@contextmanager
-def counting(console: Console, title: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show the progress of `total` things, told by calls of what the `with` block is given.
-
-    On a terminal as a bar, elsewhere as a line at every tenth.
-    """
-    if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda: bar.advance(task)
-        return
-    done = 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        if 10 * done // total > 10 * (done - 1) // total:
-            say(console, f"{title}: {100 * done // total}%")
-
-    yield advance
 
 
 def clock(seconds: float) -> str:

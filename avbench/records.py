@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from avbench.errors import DataError, did_you_mean
+from avbench.files import write_text
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -276,20 +276,7 @@ def write_record(record: RunRecord, path: Path) -> None:
     Raises:
         DataError: the file could not be written, for instance because the disk is full.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(to_json(record))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise DataError(
-            f"the record {path} could not be written: {error.strerror or error}; "
-            "free space or choose another --results folder"
-        ) from error
+    write_text(path, to_json(record), "the record")
 
 
 def read_record(path: Path) -> RunRecord:

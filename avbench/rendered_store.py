@@ -18,7 +18,7 @@ import torch
 
 from avbench import jpeg
 from avbench.randomness import Randomness
-from avbench.rendered_world import WORLD, start_classes, stream_classes
+from avbench.rendered_world import WORLD, start_code_classes, start_law_classes, stream_classes
 from avbench.rendering import Canvas, ClassDesign, render_clip
 from avbench.shard_writer import EncodedClip
 from avbench.spectrogram import log_mel
@@ -30,7 +30,6 @@ if TYPE_CHECKING:  # processes that render need no Avalanche, which is slow to i
 
 SOURCE = "rendered"
 RENDERED_FORMAT = ClipFormat(seconds=1.28, frames=8, short_side=64, mel_frames=128)
-START = "start"
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class RenderedClips:
     """Which clips a rendered store holds.
 
     Attributes:
-        name: of the scenario, or "start" for the classes that a start is trained on.
+        name: of the scenario, or of a lesson that a start is trained on.
         designs: every class by its label.
         training_clips, gallery_clips: number of each class's clips in the train and the test split.
     """
@@ -74,9 +73,12 @@ def clips_of_stream(name: str, scenario: Scenario) -> RenderedClips:
     )
 
 
-def clips_of_start() -> RenderedClips:
-    """Return the rendered clips that a start is trained on: classes outside every stream."""
-    return RenderedClips(START, start_classes(), training_clips=40)
+def clips_of_start() -> tuple[RenderedClips, RenderedClips]:
+    """Return the clips of the two lessons that a start is trained on: classes outside every stream."""
+    return (
+        RenderedClips("start-law", start_law_classes(), training_clips=36, gallery_clips=2),
+        RenderedClips("start-codes", start_code_classes(), training_clips=24, gallery_clips=2),
+    )
 
 
 def cache_folder() -> Path:

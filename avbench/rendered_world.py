@@ -1,18 +1,18 @@
 """The world of rendered clips: which class looks and sounds like what. Frozen under `WORLD`.
 
 A rendered stream has the tasks and class names of its scenario; what each class looks and sounds like is
-drawn here, once for all runs. Two sets of classes exist:
-
-- *The start's classes.* 144 lawful pairs: hue says pitch, shape says timbre, texture says noisiness. A
-  backbone pre-trained on them (`avbench pretrain`) knows every sight and every sound, and none of the
-  stream's pairs.
-- *A stream's classes.* Every class pairs one of 72 sights with one of 288 sounds at random, never in a
-  pair of the start. No two classes of a stream share a sound. Sights are used up before any is used again,
-  so that from the fourth task on most sights are those of earlier tasks, with another sound; only the
-  background, which is each task's own, tells such classes apart. So a stream is learned by memory and,
-  without rehearsal, lost.
+drawn here, once for all runs. A class is a pair of a sight (shape, hue, texture) and a sound (timbre, pitch,
+noisiness), and every task pairs them by a code of its own: which hue has which pitch and which shape has
+which timbre is drawn anew for each task (striped things are always noisier than plain ones). All tasks draw
+their classes from the same 72 sights. So the same sight means another sound in a later task, and only the
+background, which is each task's own, tells the codes apart: what one task teaches overwrites what another
+taught, unless the model keeps them apart by their context. No two classes of a stream share a sound.
 
 Within a class, size, height and place in the frame are heard too: see `avbench.rendering`.
+
+The start's classes are pairs outside every stream, in two lessons. `start-law` has one code for all its
+backgrounds, so that sights and sounds are learned quickly; `start-codes` has eight tasks with a code each, as
+a stream has, on eight backgrounds that no stream shows.
 
 The world was tuned with fine-tuning, experience replay and multitask training only, so that multitask
 training is clearly the upper bound and fine-tuning clearly the lower one, and then frozen; AVCL was run on
@@ -30,6 +30,7 @@ from avbench.randomness import Randomness
 from avbench.rendering import (
     HUES,
     NOISES,
+    PITCHES,
     SHAPES,
     SIGHTS,
     SOUNDS,
@@ -43,22 +44,12 @@ from avbench.rendering import (
 
 WORLD = 1
 
-# Each task's background has a hue and a plaid of its own; the start has four others.
+STREAM_TASKS = 8
+# A task's background has a hue and a plaid of its own: eight are the streams', the others the start's.
 _BACKGROUNDS = tuple(
-    Background(hue=number / 12, across=1 + number * 5 % 7, down=1 + number * 3 % 5) for number in range(12)
+    Background(hue=number / 16, across=1 + number * 5 % 7, down=1 + number * 3 % 5) for number in range(16)
 )
-_START_BACKGROUNDS = 4
-
-
-def start_classes() -> dict[str, ClassDesign]:
-    """Return the classes of the start, by name: each sight with two of the sounds that the law gives it."""
-    designs = {}
-    for number, sight in enumerate(SIGHTS):
-        for variant in range(2):
-            sound = _lawful_sounds(sight)[variant + 2 * ((number + variant) % 2)]
-            background = _BACKGROUNDS[-1 - (2 * number + variant) % _START_BACKGROUNDS]
-            designs[f"start {number:02d}{'ab'[variant]}"] = ClassDesign(sight, sound, background)
-    return designs
+_START_CLASSES_PER_CODE = 40
 
 
 def stream_classes(name: str, tasks: Sequence[Sequence[str]]) -> dict[str, ClassDesign]:
@@ -71,40 +62,63 @@ def stream_classes(name: str, tasks: Sequence[Sequence[str]]) -> dict[str, Class
     Raises:
         InputError: the world has too few backgrounds, sights or sounds for such a stream.
     """
-    classes = sum(len(task) for task in tasks)
-    room = len(_BACKGROUNDS) - _START_BACKGROUNDS
-    if len(tasks) > room or classes > len(SOUNDS) or any(len(task) > len(SIGHTS) for task in tasks):
-        raise InputError(
-            f"{name}: rendered streams have at most {room} tasks, {len(SIGHTS)} classes a task and "
-            f"{len(SOUNDS)} classes in all; this one has {len(tasks)} tasks and {classes} classes"
-        )
+    if len(tasks) > STREAM_TASKS:
+        raise InputError(f"{name}: {len(tasks)} tasks, but rendered streams have at most {STREAM_TASKS}")
     generator = Randomness(WORLD).numpy(f"classes of {name}")
-    sounds = [SOUNDS[index] for index in generator.permutation(len(SOUNDS))]
-    unused: list[Sight] = []
+    heard: set[Sound] = set()
     designs: dict[str, ClassDesign] = {}
-    for number, task in enumerate(tasks):
-        here: set[Sight] = set()
-        for label in task:
-            sight = _next_sight(unused, here, generator)
-            sound = next(sound for sound in sounds if sound not in _lawful_sounds(sight))
-            sounds.remove(sound)
-            here.add(sight)
-            designs[label] = ClassDesign(sight, sound, _BACKGROUNDS[number])
+    for labels, background in zip(tasks, _BACKGROUNDS[:STREAM_TASKS], strict=False):
+        drawn = _draw_task(len(labels), background, heard, generator)
+        if len(drawn) < len(labels):
+            raise InputError(
+                f"{name}: a task of {len(labels)} classes is more than the world's {len(SIGHTS)} sights and "
+                f"{len(SOUNDS)} sounds allow: no two classes of a stream share a sound"
+            )
+        designs |= zip(labels, drawn, strict=True)
     return designs
 
 
-def _next_sight(unused: list[Sight], here: set[Sight], generator: np.random.Generator) -> Sight:
-    """Take a sight that its task does not have yet, each once before any comes again."""
-    if not any(sight not in here for sight in unused):
-        unused += [SIGHTS[index] for index in generator.permutation(len(SIGHTS))]
-    sight = next(sight for sight in unused if sight not in here)
-    unused.remove(sight)
-    return sight
+def start_law_classes() -> dict[str, ClassDesign]:
+    """Return the start's first lesson: 144 classes, each sight twice, under one code for all backgrounds."""
+    designs = {}
+    for number, sight in enumerate(SIGHTS):
+        for variant in range(2):
+            sound = Sound(
+                2 * HUES.index(sight.hue) + variant,
+                TIMBRES[SHAPES.index(sight.shape)],
+                NOISES[2 * TEXTURES.index(sight.texture) + (number + variant) % 2],
+            )
+            background = _BACKGROUNDS[STREAM_TASKS + (2 * number + variant) % STREAM_TASKS]
+            designs[f"law {number:02d}{'ab'[variant]}"] = ClassDesign(sight, sound, background)
+    return designs
 
 
-def _lawful_sounds(sight: Sight) -> list[Sound]:
-    """Return the four sounds that the start's law gives a sight: two pitches, two shares of noise each."""
-    pitch = 2 * HUES.index(sight.hue)
-    timbre = TIMBRES[SHAPES.index(sight.shape)]
-    noise = 2 * TEXTURES.index(sight.texture)
-    return [Sound(pitch + step, timbre, NOISES[noise + share]) for share in range(2) for step in range(2)]
+def start_code_classes() -> dict[str, ClassDesign]:
+    """Return the start's second lesson: eight tasks of 40 classes, a code and a background each."""
+    generator = Randomness(WORLD).numpy("classes of start-codes")
+    designs: dict[str, ClassDesign] = {}
+    for number, background in enumerate(_BACKGROUNDS[STREAM_TASKS:]):
+        # Sounds are shared among these tasks, not within one: there are more classes than sounds.
+        drawn = _draw_task(_START_CLASSES_PER_CODE, background, set(), generator)
+        designs |= {f"code {number} {place:02d}": design for place, design in enumerate(drawn)}
+    return designs
+
+
+def _draw_task(
+    classes: int, background: Background, heard: set[Sound], generator: np.random.Generator
+) -> list[ClassDesign]:
+    """Draw a code and `classes` classes under it, fewer if it must be, with sounds that go into `heard`."""
+    pitches = generator.permutation(PITCHES)[: len(HUES)]
+    timbres = generator.permutation(len(TIMBRES))
+    designs: list[ClassDesign] = []
+    for index in generator.permutation(len(SIGHTS)):
+        sight: Sight = SIGHTS[index]
+        sound = Sound(
+            int(pitches[HUES.index(sight.hue)]),
+            TIMBRES[timbres[SHAPES.index(sight.shape)]],
+            NOISES[2 * TEXTURES.index(sight.texture) + int(generator.integers(2))],
+        )
+        if sound not in heard and len(designs) < classes:
+            heard.add(sound)
+            designs.append(ClassDesign(sight, sound, background))
+    return designs

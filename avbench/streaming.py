@@ -11,13 +11,14 @@ import numpy as np
 from rich.console import Console
 from torch.utils.data import DataLoader
 
+from avbench.clip_progress import ClipProgress
 from avbench.clips import ClipBatch, ClipGeometry
 from avbench.configuration import RunConfig
 from avbench.errors import InputError
 from avbench.evaluation import Gallery
 from avbench.loading import PUBLISHED_WINDOW, ClipDataset, clip_loader, geometry_of
 from avbench.lock import held
-from avbench.progress import counting, say
+from avbench.progress import say
 from avbench.randomness import Randomness
 from avbench.rendered_store import SOURCE, cache_folder, clips_of_stream, render_store
 from avbench.scenario import Scenario, TrainExperience
@@ -64,8 +65,14 @@ def open_store(config: RunConfig, scenario: Scenario, console: Console) -> ClipS
     # Two runs started together both want the clips: the second waits for the first.
     with held(path, f"rendering {path}", wait=lambda sentence: say(console, sentence)):
         if not is_store(path):
-            with counting(console, f"rendering clips into {path}", len(clips.entries())) as advance:
-                render_store(clips, path, workers=_cores(), observe=lambda key, reason: advance())
+            total = len(clips.entries())
+            with ClipProgress("rendering", total, bad="refused", console=console) as progress:
+                render_store(
+                    clips,
+                    path,
+                    workers=_cores(),
+                    observe=lambda done: progress.count(done.reason is not None, earlier=done.earlier),
+                )
     return ClipStore(path)
 
 

@@ -11,7 +11,8 @@ from typing import Literal
 from avbench.tables import Block, Cell, Column, Table
 
 Format = Literal["markdown", "latex", "csv"]
-FORMATS: tuple[Format, ...] = ("markdown", "latex", "csv")
+FORMATS: dict[str, Format] = {"markdown": "markdown", "latex": "latex", "csv": "csv"}
+"""By the names a person gives."""
 SUFFIXES: dict[Format, str] = {"markdown": ".md", "latex": ".tex", "csv": ".csv"}
 
 

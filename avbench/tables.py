@@ -18,6 +18,9 @@ from avbench.estimates import Estimate, estimate
 from avbench.records import METRICS, Direction, Metric, RunRecord, Summary
 
 Forgetting = Literal["standard", "published"]
+FORGETTING: dict[str, Forgetting] = {"standard": "standard", "published": "published"}
+"""Definitions of F, by the names a person gives."""
+
 Better = Literal["more", "less", "neither"]
 
 MIB = 2**20

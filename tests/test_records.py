@@ -134,7 +134,7 @@ def test_failed_write_leaves_the_old_record(tmp_path: Path, monkeypatch: pytest.
     def full_disk(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("avbench.records.os.fsync", full_disk)
+    monkeypatch.setattr("avbench.files.os.fsync", full_disk)
     with pytest.raises(DataError, match=r"record\.json could not be written: No space left"):
         write_record(make_record(seed=4), path)
     assert path.read_bytes() == before

@@ -60,12 +60,12 @@ def prepare_vggsound(
             workers=workers or _cores(),
             observe=lambda done: progress.count(done.reason is not None, earlier=done.earlier),
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"{out}: {summary.kept} clips of {len(entries)}")
     for reason, count in summary.refused.items():
         console.print(f"  {count} {reason}")
     if summary.refused:
-        console.print(f"Which ones and why: {out / REPORT}", soft_wrap=True)
+        console.print(f"Which ones and why: {out / REPORT}")
 
 
 @app.command()
@@ -83,10 +83,10 @@ def verify(
     total = read_header(store)["clips"]
     with ClipProgress("verifying", total, bad="damaged") as progress:
         damage = verify_store(store, lambda key, damaged: progress.count(damaged))
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     for item in damage[:_DAMAGE_SHOWN]:
         whose = f"clip {item.clip}" if item.clip else "the shard itself"
-        console.print(f"{item.shard}: {whose}: {item.what}", soft_wrap=True, markup=False)
+        console.print(f"{item.shard}: {whose}: {item.what}")
     if len(damage) > _DAMAGE_SHOWN:
         console.print(f"and {len(damage) - _DAMAGE_SHOWN} more")
     if damage:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from avbench.errors import InputError
-from avbench.records import read_records
 
 
 def plot(
@@ -34,9 +33,10 @@ def plot(
     """
     if not results.is_dir():
         raise InputError(f"there is no folder of results {results}: name it, or make runs with avbench run")
-    # Here, as they take a second to import.
+    # Imported here: the command line's help does not wait for matplotlib.
     from avbench.comparison import comparisons
     from avbench.plots import write_plots
+    from avbench.records import read_records
 
     for comparison in comparisons(read_records(results, scenario=scenario)):
         for path in write_plots(comparison, out or results / "plots"):

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from avbench.comparison import comparisons
-from avbench.errors import DataError, InputError, did_you_mean
-from avbench.records import read_records
-from avbench.table_formats import SUFFIXES, Format, write_tables
-from avbench.tables import Forgetting, table
-
-_FORMATS: dict[str, Format] = {name: name for name in SUFFIXES}
-_FORGETTING: dict[str, Forgetting] = {"standard": "standard", "published": "published"}
+from avbench.errors import InputError, did_you_mean
+from avbench.files import write_text
 
 
 def show_table(
@@ -43,31 +36,25 @@ def show_table(
 
         avbench table results --forgetting published
     """
-    if form not in _FORMATS:
-        raise InputError(f"--format: there is no format {form!r}{did_you_mean(form, _FORMATS)}")
-    if forgetting not in _FORGETTING:
+    from avbench.comparison import comparisons
+    from avbench.records import read_records
+    from avbench.table_formats import FORMATS, write_tables
+    from avbench.tables import FORGETTING, table
+
+    if form not in FORMATS:
+        raise InputError(f"--format: there is no format {form!r}{did_you_mean(form, FORMATS)}")
+    if forgetting not in FORGETTING:
         raise InputError(
-            f"--forgetting: there is no definition {forgetting!r}{did_you_mean(forgetting, _FORGETTING)}"
+            f"--forgetting: there is no definition {forgetting!r}{did_you_mean(forgetting, FORGETTING)}"
         )
     if not results.is_dir():
         raise InputError(f"there is no folder of results {results}: name it, or make runs with avbench run")
     found = comparisons(read_records(results, scenario=scenario))
     text = write_tables(
-        [table(comparison, forgetting=_FORGETTING[forgetting]) for comparison in found], _FORMATS[form]
+        [table(comparison, forgetting=FORGETTING[forgetting]) for comparison in found], FORMATS[form]
     )
     if out is None:
         typer.echo(text, nl=False)
     else:
-        _write(text, out)
+        write_text(out, text, "the table")
         typer.echo(f"wrote {out}")
-
-
-def _write(text: str, out: Path) -> None:
-    beside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(out)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise DataError(f"the table {out} could not be written: {error.strerror or error}") from error

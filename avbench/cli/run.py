@@ -1,0 +1,163 @@
+"""`avbench run`: one method on one stream, measured after every task."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from avbench.experiment import Outcome
+
+_RUN, _TRAINING, _CLIPS, _SETTINGS = "What is run", "Training", "Clips", "Other settings"
+
+
+def run(
+    *,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            "--strategy", "-s", help="Method; see avbench list. \\[default: avcl]", rich_help_panel=_RUN
+        ),
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="Stream of tasks. \\[default: vggsound-stream]", rich_help_panel=_RUN),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of all that is random. \\[default: 0]", rich_help_panel=_RUN)
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(help="Clips in the rehearsal memory, for methods that have one.", rich_help_panel=_RUN),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Size: tiny, small or base (the paper's). \\[default: tiny]", rich_help_panel=_RUN),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="shipped, random, or a checkpoint. \\[default: shipped]", rich_help_panel=_RUN),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over each task's clips.", rich_help_panel=_TRAINING)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Clips of the stream in an optimiser step.", rich_help_panel=_TRAINING)
+    ] = None,
+    micro_batch_size: Annotated[
+        int | None,
+        typer.Option(help="Clips in one forward pass, if fewer: less memory.", rich_help_panel=_TRAINING),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the one Adam optimiser.", rich_help_panel=_TRAINING)
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16 (autocast).", rich_help_panel=_TRAINING)
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu, cuda, cuda:1, ... \\[default: auto]", rich_help_panel=_TRAINING),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of torch on the CPU.", rich_help_panel=_TRAINING)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of prepared clips; AVBENCH_DATA where not given; rendered clips without either.",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = None,
+    augment: Annotated[
+        bool | None,
+        typer.Option(help="Augment training clips. \\[default: real ones only]", rich_help_panel=_CLIPS),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that load clips; 0: this one.", rich_help_panel=_CLIPS)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings.", rich_help_panel=_SETTINGS)
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting or option; may be repeated. Options of strategy and scenario go by their name.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Python file with a strategy or scenario of yours; may be repeated.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    results: Annotated[
+        Path, typer.Option(help="Folder of records, tables and plots.", rich_help_panel=_SETTINGS)
+    ] = Path("results"),
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Run even if this very run is finished.", rich_help_panel=_SETTINGS),
+    ] = False,
+) -> None:
+    """Pre-train on a stream, task by task, and measure retrieval, forgetting, memory and speed.
+
+    Leaves a record in RESULTS/runs, and a table and plots made from all records there. Where there are no
+    prepared clips, clips are rendered, and the results labelled so. A run that is finished is not repeated.
+
+    Settings come from the defaults, then --config, then --set, then the plain options, later ones winning.
+
+    Examples:
+
+        avbench run --strategy avcl --scenario vggsound-stream
+
+        avbench run -s er --memory 500 --seed 1
+
+        avbench run -s avcl --set core_ratio=0.25 --epochs 2
+
+        avbench run -s my-method --plugin my_method.py
+
+        avbench run -s avcl --backbone base --data stores/vggsound --start checkpoint.pth --device cuda
+    """
+    given: dict[str, Any] = {
+        "strategy": strategy, "scenario": scenario, "seed": seed, "memory": memory, "backbone": backbone,
+        "start": start, "epochs": epochs, "batch_size": batch_size, "micro_batch_size": micro_batch_size,
+        "learning_rate": learning_rate, "precision": precision, "device": device, "threads": threads,
+        "data": data, "augment": augment, "workers": workers,
+        "plugins": [str(path) for path in plugin] if plugin else None,
+    }  # fmt: skip
+    from avbench.configuration import Layer, read_assignments, read_yaml
+    from avbench.experiment import run_experiment
+    from avbench.resolving import resolve
+
+    layers = (
+        [Layer("AVBENCH_DATA", {"data": os.environ["AVBENCH_DATA"]})] if "AVBENCH_DATA" in os.environ else []
+    )
+    if config is not None:
+        layers.append(read_yaml(config))
+    layers.append(read_assignments(assignments or []))
+    layers.append(
+        Layer("the command line", {key: value for key, value in given.items() if value is not None})
+    )
+    outcome = run_experiment(resolve(layers), results=results, again=again, console=Console(stderr=True))
+    _report(outcome, results)
+
+
+def _report(outcome: Outcome, results: Path) -> None:
+    """Show the run's result, make table and plots of all runs of its stream, and say where they are."""
+    from avbench.run_report import result_table, write_report
+
+    console = Console(highlight=False)
+    record = outcome.record
+    if outcome.repeated:
+        console.print(f"This run was finished on {record.timing.finished}; --again repeats it.", markup=False)
+    console.print(result_table(record))
+    console.print(f"record  {outcome.path}", soft_wrap=True, markup=False)
+    for kind, path in write_report(record, results):
+        console.print(f"{kind:<7} {path}", soft_wrap=True, markup=False)

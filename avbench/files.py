@@ -1,0 +1,36 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from avbench.errors import DataError
+
+
+def write_text(path: Path, text: str, what: str) -> None:
+    """Write `text` to `path`: beside, flushed to the disk, renamed; folders above are made.
+
+    Args:
+        path: the file, replaced if it is there.
+        text: its contents.
+        what: what to call it in a message, such as "the record".
+
+    Raises:
+        DataError: it could not be written, for instance because the disk is full; what was there stays.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        if beside.exists():
+            beside.unlink()
+        raise DataError(
+            f"{what} {path} could not be written: {error.strerror or error}; "
+            "free space or choose another folder"
+        ) from error

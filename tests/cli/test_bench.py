@@ -1,0 +1,43 @@
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from avbench.cli.bench import bench
+from avbench.errors import InputError
+
+
+@pytest.fixture
+def run():
+    app = typer.Typer()
+    app.command()(bench)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_it_measures_everything_at_its_smallest(run, tmp_path):
+    out = tmp_path / "bench.json"
+    result = run("--quick", "--strategy", "avcl,finetune", "--out", out)
+    assert result.exit_code == 0, result.output
+    found = json.loads(out.read_text())
+    assert [each["strategy"] for each in found["training"]] == ["avcl", "finetune"]
+    assert all(each["ratio"] > 0 and each["peak_step"] > 0 for each in found["training"])
+    assert [each["backbone"] for each in found["selection"]] == ["tiny"]
+    assert found["selection"][0]["milliseconds"] > 0
+    assert all(found["store"][name] > 0 for name in ("bare_decoding", "preparing", "reading"))
+    assert found["environment"]["hardware"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("--backbone", "tny"), "did you mean tiny"),
+        (("--strategy", "finetun"), "did you mean finetune"),
+        (("--video", "nowhere.mp4"), "there is no nowhere.mp4"),
+        (("--device", "gpu"), "device"),
+    ],
+)
+def test_mistakes_are_said(run, arguments, meant):
+    result = run("--quick", *arguments)
+    assert isinstance(result.exception, InputError)
+    assert meant in str(result.exception)

@@ -181,7 +181,7 @@ def _bare_loop(
     backbone: str, settings: TrainingSettings, batch: ClipBatch, device: torch.device | str
 ) -> Callable[[int], None]:
     """The same model, loss and optimiser in a loop as anyone would write it."""
-    model = CAVMAE(BACKBONES[backbone], batch.geometry).to(device)
+    model = CAVMAE(BACKBONES[backbone], batch.geometry, mask_ratio=settings.mask_ratio).to(device)
     optimiser = torch.optim.Adam(
         model.parameters(),
         lr=settings.learning_rate,

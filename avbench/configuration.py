@@ -27,8 +27,8 @@ class RunConfig(BaseModel):
         seed: of everything random in training; not of the clips.
         backbone: size of the model; gives the defaults of the training settings.
         device: "cpu", "cuda" or "cuda:1"; given as "auto", the first GPU if there is one.
-        epochs, batch_size, micro_batch_size, learning_rate, betas, weight_decay, contrastive_weight,
-            precision: see `avbench.settings.TrainingSettings`.
+        epochs, batch_size, micro_batch_size, learning_rate, betas, weight_decay, mask_ratio,
+            contrastive_weight, precision: see `avbench.settings.TrainingSettings`.
         memory: clips in the rehearsal memory: the same as the strategy's option `capacity`; None for a
             strategy that has none.
         data: folder of a prepared store; None to render the clips.
@@ -58,6 +58,7 @@ class RunConfig(BaseModel):
     learning_rate: float = Field(gt=0)
     betas: tuple[float, float]
     weight_decay: float = Field(ge=0)
+    mask_ratio: float = Field(gt=0, lt=1)
     contrastive_weight: float = Field(ge=0)
     precision: Precision
     memory: int | None = Field(ge=1)

@@ -116,7 +116,8 @@ def _prepare(config: RunConfig, console: Console) -> _Parts:
     stream = make_stream(config, scenario, store, randomness, joint=method.joint)
 
     size = BACKBONES[config.backbone]
-    backbone, matching = CAVMAE(size, stream.geometry), AudioVideoMatching(size.width, size.heads)
+    backbone = CAVMAE(size, stream.geometry, mask_ratio=config.mask_ratio)
+    matching = AudioVideoMatching(size.width, size.heads)
     if config.start == RANDOM:
         backbone.initialise(randomness.torch("start/backbone"))
         matching.initialise(randomness.torch("start/matching"))

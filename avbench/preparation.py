@@ -30,6 +30,8 @@ from avbench.store_index import StoreSummary
 from avbench.store_layout import PUBLISHED_FORMAT, ClipEntry, ClipFormat, Split
 
 SOURCE = "vggsound"
+# Ids of files that `avbench data render --as-mp4` wrote; a YouTube id has 11 characters.
+RENDERED_ID = "rendered-"
 # A store has some 4 MB a clip: shards of 250 MB.
 CLIPS_PER_SHARD = 64
 SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
@@ -65,12 +67,27 @@ def prepare_vggsound(
         entries,
         partial(make_clip, folder, PUBLISHED_FORMAT),
         format=PUBLISHED_FORMAT,
-        source=SOURCE,
+        source=source_of(entries),
         provenance=provenance(),
         workers=workers,
         clips_per_shard=CLIPS_PER_SHARD,
         observe=observe,
     )
+
+
+def source_of(entries: Sequence[ClipEntry]) -> str:
+    """Return the label of the clips' source: "vggsound", or "rendered" for files that avbench rendered.
+
+    Raises:
+        InputError: real and rendered clips are mixed, which no label could say.
+    """
+    rendered = [entry.key.startswith(RENDERED_ID) for entry in entries]
+    if any(rendered) != all(rendered):
+        raise InputError(
+            f"{sum(rendered)} of {len(entries)} clips are rendered: real and rendered clips "
+            "cannot share a store"
+        )
+    return "rendered" if all(rendered) else SOURCE
 
 
 def make_clip(videos: Path, format: ClipFormat, entry: ClipEntry) -> EncodedClip:

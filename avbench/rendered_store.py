@@ -44,7 +44,7 @@ class RenderedClips:
 
     name: str
     designs: Mapping[str, ClassDesign]
-    training_clips: int = 30
+    training_clips: int = 20
     gallery_clips: int = 5
 
     @property
@@ -64,7 +64,7 @@ class RenderedClips:
 
 
 def clips_of_stream(name: str, scenario: Scenario) -> RenderedClips:
-    """Return the rendered clips of the scenario called `name`: as many a class as it uses, at most 30."""
+    """Return the rendered clips of the scenario called `name`: as many a class as it uses, at most 20."""
     return RenderedClips(
         name,
         stream_classes(name, [task.classes for task in scenario.tasks()]),

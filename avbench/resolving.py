@@ -15,7 +15,7 @@ from avbench.devices import available_device
 from avbench.errors import AvbenchError, InputError, did_you_mean
 from avbench.options import check_options, convert, options_of
 from avbench.registry import Catalogue, catalogue
-from avbench.settings import SETTINGS
+from avbench.settings import SETTINGS, STRATEGY_OPTIONS
 from avbench.start import RANDOM, SHIPPED, shipped_start
 
 
@@ -107,14 +107,18 @@ def _complete_options(values: dict[str, Any], kind: str, cls: type[Any], mistake
     given = dict(values[group])
     where = f"{kind} {values[kind]!r}"
     if kind == "strategy" and values["memory"] is not None:
+        try:
+            memory = convert(int, values["memory"])
+        except ValueError:
+            memory = None  # Told with all other values that are of the wrong type.
         if "capacity" not in options_of(cls):
             mistakes.append(f"memory: {where} has no rehearsal memory, so its size cannot be set")
-        elif given.get("capacity", values["memory"]) != values["memory"]:
-            mistakes.append(
-                f"memory={values['memory']} and capacity={given['capacity']} are the same thing: give one"
-            )
-        else:
-            given["capacity"] = values["memory"]
+        elif memory is not None and given.setdefault("capacity", memory) != memory:
+            mistakes.append(f"memory={memory} and capacity={given['capacity']} are the same thing: give one")
+    if kind == "strategy":
+        for option, value in STRATEGY_OPTIONS.get(str(values["backbone"]), {}).items():
+            if option in options_of(cls):
+                given.setdefault(option, value)
     complete, wrong = check_options(cls, given, where)
     if not wrong:
         try:

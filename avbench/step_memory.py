@@ -124,7 +124,7 @@ def untrained_strategy(
     make_loader: Callable[[Any], Any] | None = None,
 ) -> ContinualPretraining:
     """Return a training of `method` from fixed weights; without a loader it is ready for `step` alone."""
-    backbone = CAVMAE(size, geometry)
+    backbone = CAVMAE(size, geometry, mask_ratio=settings.mask_ratio)
     matching = AudioVideoMatching(size.width, size.heads) if method.uses_matching else None
     return ContinualPretraining(
         backbone=backbone,

@@ -69,6 +69,63 @@ def prepare_vggsound(
 
 
 @app.command()
+def render(
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the store, or of the videos. \\[default: in the cache]")
+    ] = None,
+    scenario: Annotated[str, typer.Option(help="Whose classes to render.")] = "vggsound-stream",
+    training_clips: Annotated[int, typer.Option(min=1, help="Training clips of a class.")] = 20,
+    gallery_clips: Annotated[int, typer.Option(min=1, help="Gallery clips of a class.")] = 5,
+    as_mp4: Annotated[
+        bool,
+        typer.Option("--as-mp4", help="Write mp4 files of 10 s and a CSV in VGGSound's layout instead."),
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that render; 0: as many as there are cores.")
+    ] = 0,
+) -> None:
+    """Render the clips of a stream, for trying things without a data set.
+
+    Results on them are labelled rendered everywhere. `avbench run` does this by itself where it has no data.
+
+    Examples:
+
+        avbench data render
+
+        avbench data render --as-mp4 --training-clips 1 --gallery-clips 1 --out rendered
+    """
+    from dataclasses import replace
+
+    from avbench.clip_progress import ClipProgress
+    from avbench.registry import catalogue
+    from avbench.rendered_store import cache_folder, clips_of_stream, render_store
+    from avbench.rendered_videos import write_videos
+
+    made = catalogue("scenario").get(scenario).cls()
+    clips = replace(
+        clips_of_stream(scenario, made), training_clips=training_clips, gallery_clips=gallery_clips
+    )
+    if as_mp4 and out is None:
+        raise InputError("--as-mp4 needs --out FOLDER for the videos")
+    target = out or cache_folder() / clips.folder
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    with ClipProgress("rendering", len(clips.entries()), bad="refused") as progress:
+        if as_mp4:
+            table = write_videos(clips, target, lambda key: progress.count(False))
+        else:
+            render_store(
+                clips,
+                target,
+                workers=workers or _cores(),
+                observe=lambda done: progress.count(done.reason is not None, earlier=done.earlier),
+            )
+    console.print(f"{target}: {len(clips.entries())} rendered clips of {len(clips.designs)} classes")
+    if as_mp4:
+        console.print(f"avbench data prepare vggsound --videos {target / 'video'} --csv {table} --out STORE")
+
+
+@app.command()
 def verify(
     store: Annotated[Path, typer.Argument(help="Folder of the store.", show_default=False)],
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -74,21 +75,36 @@ def memory(
     with console.status("") as status:
         for name, cls in classes.items():
             status.update(f"measuring {name}")
-            rows.append(method_memory(name, cls, backbone=backbone, geometry=geometry, settings=settings))
-    console.print(_grid(rows, f"Peak of a training step: {backbone} backbone, batch of {batch_size}"))
-    for line in _explained(rows):
-        console.print(line, highlight=False)
+            try:
+                measured = method_memory(name, cls, backbone=backbone, geometry=geometry, settings=settings)
+            except RunError as error:
+                # Said below, and the command fails; the others are still shown.
+                refused.append(f"{name}: {error}")
+            else:
+                rows.append(measured)
+    if rows:
+        console.print(_grid(rows, f"Peak of a training step: {backbone} backbone, batch of {batch_size}"))
+        for line in _explained(rows):
+            console.print(line, highlight=False)
     if refused:
         raise RunError("not measured: " + "; ".join(refused))
 
 
 def _geometry(frames: int, frame_size: int, mel_frames: int) -> ClipGeometry:
-    from avbench.clips import ClipGeometry
+    from avbench.clips import MODALITIES, ClipGeometry
 
+    options = "--frames, --frame-size, --mel-frames"
     try:
-        return ClipGeometry(frames=frames, frame_size=frame_size, mel_frames=mel_frames)
+        geometry = ClipGeometry(frames=frames, frame_size=frame_size, mel_frames=mel_frames)
     except ValueError as error:
-        raise InputError(f"--frames, --frame-size, --mel-frames: {error}") from error
+        raise InputError(f"{options}: {error}") from error
+    for modality in MODALITIES:
+        # A masked pass keeps a fifth of the patches.
+        if geometry.patches(modality) < 5:
+            raise InputError(
+                f"{options}: {geometry.patches(modality)} patches of {modality} are too few to mask"
+            )
+    return geometry
 
 
 def _precision(text: str) -> Precision:
@@ -101,7 +117,7 @@ def _precision(text: str) -> Precision:
 def _grid(rows: list[MethodMemory], title: str) -> Table:
     from avbench.method_memory import ATTENTIONS, REFERENCE
 
-    grid = Table(title=title)
+    grid = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0))
     largest = max((step.peak for row in rows for step in row.steps.values()), default=0)
     unit = "GB" if largest >= UNITS["GB"] else "MB"
     one = UNITS[unit]

@@ -28,11 +28,16 @@ def run(
         typer.Option(help="Stream of tasks. \\[default: vggsound-stream]", rich_help_panel=_RUN),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of all that is random. \\[default: 0]", rich_help_panel=_RUN)
+        str | None,
+        typer.Option(metavar="NUMBER", help="Of all that is random. \\[default: 0]", rich_help_panel=_RUN),
     ] = None,
     memory: Annotated[
-        int | None,
-        typer.Option(help="Clips in the rehearsal memory, for methods that have one.", rich_help_panel=_RUN),
+        str | None,
+        typer.Option(
+            metavar="CLIPS",
+            help="Clips in the rehearsal memory, for methods that have one.",
+            rich_help_panel=_RUN,
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
@@ -43,17 +48,25 @@ def run(
         typer.Option(help="shipped, random, or a checkpoint. \\[default: shipped]", rich_help_panel=_RUN),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over each task's clips.", rich_help_panel=_TRAINING)
+        str | None,
+        typer.Option(metavar="NUMBER", help="Passes over each task's clips.", rich_help_panel=_TRAINING),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Clips of the stream in an optimiser step.", rich_help_panel=_TRAINING)
+        str | None,
+        typer.Option(
+            metavar="CLIPS", help="Clips of the stream in an optimiser step.", rich_help_panel=_TRAINING
+        ),
     ] = None,
     micro_batch_size: Annotated[
-        int | None,
-        typer.Option(help="Clips in one forward pass, if fewer: less memory.", rich_help_panel=_TRAINING),
+        str | None,
+        typer.Option(
+            metavar="CLIPS",
+            help="Clips in one forward pass, if fewer: less memory.",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of the one Adam optimiser.", rich_help_panel=_TRAINING)
+        str | None, typer.Option(metavar="RATE", help="Of the one Adam optimiser.", rich_help_panel=_TRAINING)
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16 (autocast).", rich_help_panel=_TRAINING)
@@ -63,7 +76,8 @@ def run(
         typer.Option(help="auto, cpu, cuda, cuda:1, ... \\[default: auto]", rich_help_panel=_TRAINING),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of torch on the CPU.", rich_help_panel=_TRAINING)
+        str | None,
+        typer.Option(metavar="NUMBER", help="Threads of torch on the CPU.", rich_help_panel=_TRAINING),
     ] = None,
     data: Annotated[
         str | None,
@@ -77,7 +91,10 @@ def run(
         typer.Option(help="Augment training clips. \\[default: real ones only]", rich_help_panel=_CLIPS),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that load clips; 0: this one.", rich_help_panel=_CLIPS)
+        str | None,
+        typer.Option(
+            metavar="NUMBER", help="Processes that load clips; 0: this one.", rich_help_panel=_CLIPS
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of settings.", rich_help_panel=_SETTINGS)

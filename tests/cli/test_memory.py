@@ -9,7 +9,7 @@ from avbench.method_memory import method_memory
 from avbench.registry import catalogue
 from avbench.settings import TrainingSettings
 
-SMALLEST = ("--backbone", "tiny", "--batch-size", 2, "--frames", 1, "--frame-size", 32, "--mel-frames", 32)
+SMALLEST = ("--backbone", "tiny", "--batch-size", 2, "--frames", 2, "--frame-size", 32, "--mel-frames", 32)
 
 
 @pytest.fixture
@@ -23,10 +23,11 @@ def test_methods_stand_beside_experience_replay(run):
     result = run(*SMALLEST, "--strategy", "er,finetune")
     assert result.exit_code == 0, result.output
     er, finetune = (
-        next(line for line in result.output.splitlines() if name in line) for name in ("│ er", "│ fine")
+        next(line for line in result.output.splitlines() if line.strip().startswith(name))
+        for name in ("er ", "finetune ")
     )
     assert er.count("1.000") == 2
-    assert 0 < float(finetune.split("│")[3]) <= 1
+    assert 0 < float(finetune.split()[2]) <= 1
     assert "The paper has figures for" in result.output
 
 
@@ -42,7 +43,7 @@ def test_a_method_that_cannot_be_measured_is_named_after_the_others(run, tmp_pat
     result = run(*SMALLEST, "--strategy", "peeking,finetune", "--plugin", plugin)
     assert isinstance(result.exception, RunError)
     assert "peeking: Peeking cannot be measured" in str(result.exception)
-    assert "│ finetune" in result.output
+    assert "finetune" in result.output
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,7 @@ def test_a_method_that_cannot_be_measured_is_named_after_the_others(run, tmp_pat
         (("--strategy", "finetun"), "did you mean finetune"),
         (("--precision", "float23"), "did you mean float32"),
         (("--frame-size", 225), "multiple of patch_size"),
+        (("--frames", 1, "--frame-size", 32), "4 patches of video are too few"),
     ],
 )
 def test_mistakes_are_said(run, arguments, meant):
@@ -62,7 +64,7 @@ def test_mistakes_are_said(run, arguments, meant):
 
 def test_published_figures_are_for_the_papers_geometry_alone():
     found = catalogue("strategy").get("finetune").cls
-    small = ClipGeometry(frames=1, frame_size=32, mel_frames=32)
+    small = ClipGeometry(frames=2, frame_size=32, mel_frames=32)
     measured = method_memory(
         "finetune",
         found,

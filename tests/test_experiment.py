@@ -1,0 +1,202 @@
+"""A run from configuration to record, on a store of a few clips of noise."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from avbench.configuration import Layer
+from avbench.errors import RunError
+from avbench.experiment import Outcome, RunInterruptedError, run_experiment
+from avbench.lock import held
+from avbench.records import METRICS, comparable, read_record, read_records
+from avbench.resolving import resolve
+from avbench.store import ClipEntry
+from avbench.store_writer import StoreWriter
+from avbench.training import ContinualPretraining
+
+SCENARIO = '''"""Two tasks of two classes."""
+from avbench.scenario import Scenario, Task
+
+class TinyStream(Scenario):
+    """Two tasks of two classes each."""
+
+    paper = "none"
+
+    def tasks(self):
+        """Return both."""
+        return (Task("first", ("class 0", "class 1")), Task("second", ("class 2", "class 3"), ("class 4",)))
+'''
+
+
+@pytest.fixture(scope="session")
+def tiny_stream(tmp_path_factory, store_format, encoded_clip) -> dict[str, Any]:
+    """Settings of a stream of 4 trained classes and one that is only in the gallery: 4 + 2 clips of each."""
+    folder = tmp_path_factory.mktemp("stream")
+    scenario = folder / "tiny_stream.py"
+    scenario.write_text(SCENARIO)
+    with StoreWriter(folder / "store", store_format, "noise", {}) as writer:
+        for label in range(5):
+            for number in range(6):
+                key = f"clip{label}_{number}"
+                clip = encoded_clip(key)
+                entry = ClipEntry(key, f"class {label}", "train" if number < 4 else "test")
+                writer.add(entry, clip.jpegs, clip.waveform, clip.spectrogram)
+        writer.finish()
+    return {
+        "scenario": "tiny-stream",
+        "plugins": [str(scenario)],
+        "data": str(folder / "store"),
+        "start": "random",
+        "device": "cpu",
+        "frames": 2,
+        "epochs": 2,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+    }
+
+
+@pytest.fixture
+def go(tiny_stream, tmp_path):
+    """`go(strategy, **settings)` makes a run into a folder of results."""
+
+    def run(
+        strategy: str = "finetune", *, again: bool = False, results: Path = tmp_path, **settings
+    ) -> Outcome:
+        config = resolve([Layer("test", {**tiny_stream, "strategy": strategy, **settings})])
+        return run_experiment(config, results=results, again=again, console=Console(file=io.StringIO()))
+
+    return run
+
+
+def test_a_run_leaves_a_full_record(go, tmp_path) -> None:
+    outcome = go("er", memory=6)
+    record = outcome.record
+    assert read_record(outcome.path) == record
+    assert outcome.path.parent == tmp_path / "runs" / "tiny-stream" / "er"
+    assert not outcome.repeated
+    assert record.finished
+    assert (record.tasks, record.stages) == (["first", "second"], ["first", "second"])
+    assert (record.gallery, record.queries) == (10, [4, 4])
+    assert record.source == "noise"
+    # Every rank is among the first ten of ten.
+    assert record.recall["A2V"]["R@10"] == [[100, 100], [100, 100]]
+    assert set(record.summary["V2A"]) == set(METRICS)
+    assert record.configuration["strategy_options"] == {"capacity": 6}
+    # Settings that depend on the clips are settled: these are not rendered, and 32 pixels high.
+    assert record.configuration["augment"] is True
+    assert record.configuration["window"] == 0.4
+    assert record.configuration["frame_size"] == 32
+    assert [(each.stage, each.epoch) for each in record.losses] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert record.memory is not None
+    assert record.memory.of("rehearsal memory") > 0
+    assert record.memory.peak_step is not None
+    assert record.memory.peak_step > record.memory.of("parameters")
+    assert set(record.timing.phases) == {"prepare", "measure memory", "train", "evaluate"}
+    assert len(record.timing.stages) == 2
+    assert record.timing.clips_per_second is not None
+    assert record.environment.versions["torch"]
+
+
+def test_the_same_seed_gives_the_same_record_to_the_bit(go, tmp_path) -> None:
+    first, second = (go("er", memory=6, results=tmp_path / name).record for name in "ab")
+    assert comparable(first) == comparable(second)
+    other = go("er", memory=6, seed=1).record
+    assert other.identity == first.identity
+    assert other.losses != first.losses
+
+
+def test_loader_processes_do_not_change_a_result(go, tmp_path) -> None:
+    alone = go(results=tmp_path / "a").record
+    helped = go(results=tmp_path / "b", workers=1).record
+    assert comparable(alone) == comparable(helped)
+
+
+def test_a_finished_run_is_not_repeated_unless_asked(go, monkeypatch) -> None:
+    first = go()
+    written = first.path.stat().st_mtime_ns
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ContinualPretraining, "train", never)
+        again = go()
+        assert again.repeated
+        assert again.record == first.record
+        with pytest.raises(AssertionError):
+            go(again=True)
+    # What failed did not take the place of what was finished.
+    assert first.path.stat().st_mtime_ns == written
+    assert not go(again=True).repeated
+
+
+def test_joint_training_has_one_stage_and_no_forgetting(go) -> None:
+    record = go("multitask").record
+    assert record.stages == ["all tasks"]
+    assert len(record.recall["A2V"]["mean"]) == 1
+    assert record.summary["A2V"]["mean"].forgetting is None
+    assert record.summary["A2V"]["mean"].average == pytest.approx(sum(record.recall["A2V"]["mean"][0]) / 2)
+
+
+def interrupt_after(stages: int):
+    """A `train` that is interrupted once so many stages are done."""
+    train, done = ContinualPretraining.train, []
+
+    def interrupted(self: ContinualPretraining, experience: object) -> None:
+        if len(done) == stages:
+            threading.Timer(0.01, lambda: signal.raise_signal(signal.SIGINT)).start()
+        done.append(experience)
+        train(self, experience)
+        if len(done) > stages:
+            signal.pause()
+
+    return interrupted
+
+
+def test_an_interrupted_run_says_how_far_it_came(go, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(ContinualPretraining, "train", interrupt_after(1))
+    with pytest.raises(RunInterruptedError, match=r"interrupted after 1 of 2 stages.*starts this run over"):
+        go()
+    (record,) = read_records(tmp_path)
+    assert record.ending.how == "interrupted"
+    assert record.stages == ["first"]
+    assert len(record.recall["A2V"]["R@1"]) == 1
+    assert record.summary == {}
+    monkeypatch.undo()
+    assert go().record.finished
+
+
+def test_a_failed_run_keeps_its_traceback(go, monkeypatch, tmp_path) -> None:
+    def fail(self: object, experience: object) -> None:
+        raise RunError("the loss is nan at task 1")
+
+    monkeypatch.setattr(ContinualPretraining, "train", fail)
+    with pytest.raises(RunError, match="the loss is nan"):
+        go()
+    (record,) = read_records(tmp_path)
+    assert record.ending.how == "failed"
+    assert "RunError: the loss is nan at task 1" in record.ending.error
+    assert record.stages == []
+
+
+def test_two_processes_do_not_make_the_same_run(go) -> None:
+    path = go().path
+    with held(path, "this run"), pytest.raises(RunError, match=r"seed 0\) is held by process"):
+        go(again=True)
+    assert go().repeated
+
+
+def test_a_damaged_record_is_not_taken_for_a_run(go) -> None:
+    path = go().path
+    path.write_text(json.dumps({"seed": 0}))
+    with pytest.raises(Exception, match=r"seed0\.json is not a run record"):
+        go()
+    assert go(again=True).record.finished

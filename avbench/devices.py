@@ -34,6 +34,20 @@ def available_device(name: str) -> str:
     return f"cuda:{device.index or 0}"
 
 
+def cores() -> int:
+    """Return the number of CPU cores this process may use.
+
+    Raises:
+        InputError: the system does not tell.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    count = os.cpu_count()
+    if count is None:
+        raise InputError("the number of cores is not known here: give --workers")
+    return count
+
+
 @contextmanager
 def compute_exactly() -> Iterator[None]:
     """Let torch use only algorithms that give the same bits every time, within a `with` block.

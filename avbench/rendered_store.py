@@ -6,7 +6,6 @@ and its sizes; a store that is whole is used as it is, one that was interrupted 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -79,13 +78,6 @@ def clips_of_start() -> tuple[RenderedClips, RenderedClips]:
         RenderedClips("start-law", start_law_classes(), training_clips=36, gallery_clips=2),
         RenderedClips("start-codes", start_code_classes(), training_clips=24, gallery_clips=2),
     )
-
-
-def cache_folder() -> Path:
-    """Return where rendered stores are kept: AVBENCH_CACHE, or avbench in the user's cache folder."""
-    if given := os.environ.get("AVBENCH_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avbench"
 
 
 def render_store(clips: RenderedClips, path: Path, *, workers: int, observe: Observer | None = None) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +10,20 @@ import numpy as np
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from avbench.clip_progress import ClipProgress
 from avbench.clips import ClipBatch, ClipGeometry
 from avbench.configuration import RunConfig
 from avbench.errors import InputError
 from avbench.evaluation import Gallery
 from avbench.loading import PUBLISHED_WINDOW, ClipDataset, clip_loader, geometry_of
-from avbench.lock import held
 from avbench.progress import say
 from avbench.randomness import Randomness
-from avbench.rendered_store import SOURCE, cache_folder, clips_of_stream, render_store
+from avbench.rendered_cache import open_rendered
+from avbench.rendered_store import SOURCE, clips_of_stream
 from avbench.scenario import Scenario, TrainExperience
-from avbench.store import ClipStore, is_store
+from avbench.store import ClipFormat, ClipStore
 
 PUBLISHED_FRAME_SIZE = 224
+FRAMES = 4
 _PATCH = 16
 _GALLERY_BATCH = 64
 
@@ -55,29 +54,18 @@ def open_store(config: RunConfig, scenario: Scenario, console: Console) -> ClipS
     if config.data is not None:
         return ClipStore(config.data)
     clips = clips_of_stream(config.scenario, scenario)
-    path = cache_folder() / clips.folder
     say(
         console,
         f"No prepared clips (--data, AVBENCH_DATA): RENDERED clips stand in for {config.scenario}. "
         "Results are labelled rendered and say nothing about real clips.",
         style="bold yellow",
     )
-    # Two runs started together both want the clips: the second waits for the first.
-    with held(path, f"rendering {path}", wait=lambda sentence: say(console, sentence)):
-        if not is_store(path):
-            total = len(clips.entries())
-            with ClipProgress("rendering", total, bad="refused", console=console) as progress:
-                render_store(
-                    clips,
-                    path,
-                    workers=_cores(),
-                    observe=lambda done: progress.count(done.reason is not None, earlier=done.earlier),
-                )
-    return ClipStore(path)
+    return open_rendered(clips, console)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def default_frame_size(stored: ClipFormat) -> int:
+    """Return the frames' side in pixels: 224 as published, or the stored frames' if that is smaller."""
+    return min(PUBLISHED_FRAME_SIZE, stored.short_side - stored.short_side % _PATCH)
 
 
 def settle_clips(config: RunConfig, store: ClipStore) -> RunConfig:
@@ -91,7 +79,7 @@ def settle_clips(config: RunConfig, store: ClipStore) -> RunConfig:
     """
     rendered = store.source == SOURCE
     side = store.format.short_side
-    size = config.frame_size or min(PUBLISHED_FRAME_SIZE, side - side % _PATCH)
+    size = config.frame_size or default_frame_size(store.format)
     if size > side or size % _PATCH:
         raise InputError(
             f"frame_size: {size} is not a multiple of {_PATCH} up to {side}, the shorter side of the frames "

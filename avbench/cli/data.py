@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +48,7 @@ def prepare_vggsound(
     # Imported here: the command line's help does not wait for torch.
     from avbench import preparation
     from avbench.clip_progress import ClipProgress
+    from avbench.devices import cores
     from avbench.store_layout import REPORT
 
     entries = preparation.read_vggsound_csv(table)
@@ -57,7 +57,7 @@ def prepare_vggsound(
             videos,
             entries,
             out,
-            workers=workers or _cores(),
+            workers=workers or cores(),
             observe=lambda done: progress.count(done.reason is not None, earlier=done.earlier),
         )
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -98,8 +98,10 @@ def render(
     from dataclasses import replace
 
     from avbench.clip_progress import ClipProgress
+    from avbench.devices import cores
     from avbench.registry import catalogue
-    from avbench.rendered_store import cache_folder, clips_of_stream, render_store
+    from avbench.rendered_cache import cache_folder
+    from avbench.rendered_store import clips_of_stream, render_store
     from avbench.rendered_videos import write_videos
 
     made = catalogue("scenario").get(scenario).cls()
@@ -117,7 +119,7 @@ def render(
             render_store(
                 clips,
                 target,
-                workers=workers or _cores(),
+                workers=workers or cores(),
                 observe=lambda done: progress.count(done.reason is not None, earlier=done.earlier),
             )
     console.print(f"{target}: {len(clips.entries())} rendered clips of {len(clips.designs)} classes")
@@ -150,13 +152,3 @@ def verify(
         clips = len({item.clip for item in damage if item.clip})
         raise DataError(f"{store} is damaged, {clips} of {total} clips: prepare it again into another folder")
     console.print(f"{store}: all {total} clips are as they were written")
-
-
-def _cores() -> int:
-    """Return the cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    cores = os.cpu_count()
-    if cores is None:
-        raise InputError("the number of cores is not known here: give --workers")
-    return cores

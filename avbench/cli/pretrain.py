@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from avbench.errors import InputError
 
-# The recipe of the shipped start: steps on the lesson of one law, then on the lesson of many codes with less
-# and with more masked.
-_LAW_STEPS, _CODE_STEPS, _LAST_STEPS = 700, 1800, 700
-_PAGE_STEPS = 100
+if TYPE_CHECKING:
+    from avbench.pretraining import Lesson
+
+# The recipe of the shipped start: steps and mask ratio on the lesson of one law, then twice on that of codes.
+_LAW, _CODES, _LAST = (500, 0.6), (1600, 0.6), (500, 0.7)
 
 
 def pretrain(
@@ -30,15 +31,15 @@ def pretrain(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the backbone; needed with --data.")
     ] = None,
-    matching_steps: Annotated[int, typer.Option(min=1, help="Steps of the matching module.")] = 500,
-    batch_size: Annotated[int, typer.Option(min=2, help="Clips a step.")] = 64,
+    matching_steps: Annotated[int, typer.Option(min=1, help="Steps of the matching module.")] = 400,
+    batch_size: Annotated[int, typer.Option(min=2, help="Clips a step.")] = 48,
     learning_rate: Annotated[float, typer.Option(help="Highest rate of the backbone.")] = 1.5e-3,
     contrastive_weight: Annotated[
         float, typer.Option(help="Of the contrastive loss; the paper has 0.1.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch on the CPU.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch on the CPU.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load clips; 0: this one.")] = 0,
 ) -> None:
     """Pre-train a backbone and its matching module on clips outside the stream, for `avbench run --start`.
@@ -56,23 +57,90 @@ def pretrain(
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out}: wanted a name that ends in .safetensors")
     if (data is None) == (steps is not None):
-        raise InputError("--data and --steps go together: the rendered lessons have their own numbers of steps")
+        raise InputError(
+            "--data and --steps go together: the rendered lessons have their own numbers of steps"
+        )
     import torch
 
     from avbench.backbone import BACKBONES, CAVMAE, load_published
-    from avbench.devices import available_device
-    from avbench.environment import describe_environment
+    from avbench.clip_progress import ClipProgress
+    from avbench.devices import available_device, compute_exactly
+    from avbench.environment import versions
     from avbench.errors import did_you_mean
-    from avbench.loading import PUBLISHED_WINDOW
+    from avbench.loading import PUBLISHED_WINDOW, geometry_of
     from avbench.matching import AudioVideoMatching
     from avbench.pretraining import Lesson, PretrainingSettings
     from avbench.pretraining import pretrain as train
     from avbench.randomness import Randomness
+    from avbench.rendered_cache import open_rendered
+    from avbench.rendered_store import clips_of_start
     from avbench.start import save_start
     from avbench.store import ClipStore
-    from avbench.streaming import frame_size_for, open_rendered
-    from avbench.rendered_store import clips_of_start
+    from avbench.streaming import FRAMES, default_frame_size
 
     if backbone not in BACKBONES:
         raise InputError(f"--backbone {backbone}: there is none{did_you_mean(backbone, BACKBONES)}")
+    console = Console(stderr=True)
     torch.set_num_threads(threads)
+    if data is None:
+        law, codes = (open_rendered(clips, console) for clips in clips_of_start())
+        lessons = [Lesson(law, *_LAW), Lesson(codes, *_CODES), Lesson(codes, *_LAST)]
+    else:
+        assert steps is not None
+        lessons = [Lesson(ClipStore(data), steps)]
+    rendered = all(lesson.store.source == "rendered" for lesson in lessons)
+    settings = PretrainingSettings(
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        contrastive_weight=contrastive_weight,
+        matching_steps=matching_steps,
+        window=1.0 if rendered else PUBLISHED_WINDOW,
+        augment=not rendered,
+        workers=workers,
+    )
+    stored = lessons[0].store.format
+    size, randomness = BACKBONES[backbone], Randomness(seed)
+    geometry = geometry_of(stored, frames=FRAMES, frame_size=default_frame_size(stored))
+    model, matching = CAVMAE(size, geometry), AudioVideoMatching(size.width, size.heads)
+    model.initialise(randomness.torch("initial"))
+    if begin is not None:
+        console.print(str(load_published(begin, model, matching)), markup=False)
+
+    total = sum(lesson.steps for lesson in lessons) + matching_steps
+    losses: dict[str, float] = {}
+
+    def observe(what: str, step: int, steps: int, loss: float) -> None:
+        losses[what] = loss if step == 1 else 0.98 * losses[what] + 0.02 * loss
+        progress.count(False)
+
+    with (
+        compute_exactly(),
+        ClipProgress("pre-training steps", total, bad="failed", console=console) as progress,
+    ):
+        train(
+            model,
+            matching,
+            lessons,
+            settings,
+            randomness,
+            device=available_device(device),
+            observe=observe,
+        )
+    header = {
+        "backbone": backbone,
+        "geometry": str(geometry),
+        "seed": str(seed),
+        "threads": str(threads),
+        "settings": str(settings),
+        "lessons": "; ".join(_described(lesson) for lesson in lessons),
+        "from": str(begin) if begin else "random",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+        "losses": ", ".join(f"{what} {loss:.3f}" for what, loss in losses.items()),
+    }
+    fingerprint = save_start(out, model, matching, header)
+    console.print(f"{out}: start {fingerprint}, last losses {header['losses']}", markup=False, soft_wrap=True)
+
+
+def _described(lesson: Lesson) -> str:
+    store = lesson.store
+    return f"{lesson.steps} steps, {lesson.mask_ratio} masked, on {store.source} clips {store.fingerprint}"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from avbench.cli import main
 from avbench.records import read_records
 from avbench.store import ClipEntry
 from avbench.store_writer import StoreWriter
@@ -44,33 +45,39 @@ def command(tmp_path, store_format, encoded_clip) -> list[str]:
     ]  # fmt: skip
 
 
-def shell(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=env)
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """`call(command)` is `avbench` as a shell starts it, in this process: exit code, output, errors."""
+    monkeypatch.setenv("COLUMNS", "200")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["avbench", *command[3:]])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
-def test_a_run_ends_with_result_and_paths(command, tmp_path) -> None:
-    done = shell(command, AVBENCH_DATA=str(tmp_path / "store"))
-    assert done.returncode == 0, done.stderr
-    for part in (
-        "finetune on tiny-stream, seed 0 (noise clips)",
-        "first",
-        "second",
-        "average A",
-        "forgetting F",
-    ):
-        assert part in done.stdout
-    shown = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+def test_a_run_ends_with_result_and_paths(command, call, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("AVBENCH_DATA", str(tmp_path / "store"))
+    code, output, errors = call(command)
+    assert code == 0, errors
+    for part in ("finetune on tiny-stream, seed 0 (noise", "first", "second", "average A", "forgetting F"):
+        assert part in output
+    shown = [line.split(maxsplit=1) for line in output.splitlines()]
     paths = [(line[0], Path(line[1])) for line in shown if line and line[0] in ("record", "table", "plot")]
     assert {kind for kind, _ in paths} == {"record", "table", "plot"}
     assert all(path.is_file() for _, path in paths)
-    assert "task 2/2 second, epoch 1/1" in done.stderr
-    again = shell(command, AVBENCH_DATA=str(tmp_path / "store"))
-    assert again.returncode == 0
-    assert "--again repeats it" in again.stdout
+    assert "task 2/2 second, epoch 1/1" in errors
+    code, output, _ = call(command)
+    assert code == 0
+    assert "--again repeats it" in output
 
 
-def test_all_mistakes_at_once_without_a_traceback(command, tmp_path) -> None:
+def test_all_mistakes_at_once_without_a_traceback(command, call, tmp_path) -> None:
     wrong = [
         "--strategy",
         "finetun",
@@ -81,17 +88,17 @@ def test_all_mistakes_at_once_without_a_traceback(command, tmp_path) -> None:
         "--data",
         str(tmp_path / "gone"),
     ]
-    done = shell([*command, *wrong])
-    assert done.returncode == 2
+    code, _, errors = call([*command, *wrong])
+    assert code == 2
     for part in ("did you mean finetune?", "epochs: ", "did you mean epochs?", "there is no folder"):
-        assert part in done.stderr
-    assert "Traceback" not in done.stderr
+        assert part in errors
+    assert "Traceback" not in errors
 
 
-def test_unknown_option_is_a_usage_error() -> None:
-    done = shell([sys.executable, "-m", "avbench", "run", "--strateg", "er"])
-    assert done.returncode == 2
-    assert "--strategy" in done.stderr
+def test_unknown_option_is_a_usage_error(command, call) -> None:
+    code, _, errors = call([*command, "--strateg", "er"])
+    assert code == 2
+    assert "--strategy" in errors
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from avbench.errors import DataError
 
-# A clone's folder; an editable install finds it too.
-FOLDER = Path(__file__).resolve().parent.parent / "results" / "published"
+# Where `results/published` is installed.
+PACKAGE = "avbench.published_figures"
 
 PUBLISHED_NAMES = {
     "finetune": "Finetune",
@@ -50,8 +51,11 @@ class PublishedCost:
     clips_per_second: float | None
 
 
-def published_scores(folder: Path = FOLDER) -> list[PublishedScore]:
+def published_scores(folder: Traversable | None = None) -> list[PublishedScore]:
     """Return the paper's main table.
+
+    Args:
+        folder: where the figures are; None for those that are installed with avbench.
 
     Raises:
         DataError: the file is missing or not as expected.
@@ -66,18 +70,21 @@ def published_scores(folder: Path = FOLDER) -> list[PublishedScore]:
             measure=row["measure"],
             percent=float(row["percent"]),
         )
-        for row in _rows(folder / "retrieval.csv", names)
+        for row in _rows(folder, "retrieval.csv", names)
     ]
 
 
-def published_costs(folder: Path = FOLDER) -> dict[str, PublishedCost]:
+def published_costs(folder: Traversable | None = None) -> dict[str, PublishedCost]:
     """Return the paper's memory and throughput by its name of the method.
+
+    Args:
+        folder: where the figures are; None for those that are installed with avbench.
 
     Raises:
         DataError: the file is missing or not as expected.
     """
     figures: dict[tuple[str, int], dict[str, float]] = {}
-    for row in _rows(folder / "efficiency.csv", ("method", "batch_size", "quantity", "value")):
+    for row in _rows(folder, "efficiency.csv", ("method", "batch_size", "quantity", "value")):
         key = row["method"], int(row["batch_size"])
         figures.setdefault(key, {})[row["quantity"]] = float(row["value"])
     return {
@@ -86,15 +93,21 @@ def published_costs(folder: Path = FOLDER) -> dict[str, PublishedCost]:
     }
 
 
-def _rows(path: Path, names: tuple[str, ...]) -> Iterator[dict[str, str]]:
+def _rows(folder: Traversable | None, name: str, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    try:
+        path = (folder or files(PACKAGE)) / name
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"{PACKAGE} is missing: install avbench again, with pip install -e . in a clone"
+        ) from error
     if not path.is_file():
         raise DataError(
-            f"the published figures {path} are missing: run from a clone of the repository "
-            "(pip install -e .), or restore the file with git checkout"
+            f"the published figures {path} are missing: install avbench again, or restore the file with "
+            "git checkout in a clone"
         )
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        missing = set(names) - set(reader.fieldnames or ())
+        missing = set(columns) - set(reader.fieldnames or ())
         if missing:
             raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}: restore it with git")
         yield from reader

@@ -57,7 +57,8 @@ class TrainExperience(CLExperience):
     """
 
     def __init__(self, task_name: str, dataset: ClipSelection) -> None:
-        super().__init__()
+        # Avalanche's make_stream sets both to their real values.
+        super().__init__(current_experience=0, origin_stream=None)
         self.task_name = task_name
         self.dataset = dataset
 
@@ -75,7 +76,8 @@ class RetrievalExperience(CLExperience):
     def __init__(
         self, task_name: str, dataset: ClipSelection, labels: tuple[str, ...], is_query: NDArray[np.bool_]
     ) -> None:
-        super().__init__()
+        # Avalanche's make_stream sets both to their real values.
+        super().__init__(current_experience=0, origin_stream=None)
         self.task_name = task_name
         self.dataset = dataset
         self.labels = labels
@@ -92,7 +94,12 @@ class Scenario(ABC):
     paper: ClassVar[str]
 
     def __init__(self, *, training_clips_per_class: int = 400, gallery_clips_per_class: int = 5) -> None:
-        """Take the numbers of clips of a class: at most so many for training, so many for the gallery."""
+        """Take the numbers of clips.
+
+        Args:
+            training_clips_per_class: at most so many of a class are trained on.
+            gallery_clips_per_class: so many test clips of a class stand in the gallery, or all if it has fewer.
+        """
         for name, value in (
             ("training_clips_per_class", training_clips_per_class),
             ("gallery_clips_per_class", gallery_clips_per_class),

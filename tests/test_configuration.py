@@ -11,7 +11,7 @@ import pytest
 from avbench.configuration import Layer, RunConfig, read_assignments, read_yaml
 from avbench.errors import InputError
 from avbench.resolving import resolve
-from avbench.settings import SETTINGS
+from avbench.settings import SETTINGS, STRATEGY_OPTIONS
 
 ER = Layer("options", {"strategy": "er", "device": "cpu", "start": "random"})
 
@@ -27,8 +27,8 @@ def test_everything_is_filled_in() -> None:
     config = resolve([ER])
     assert config.epochs == SETTINGS["tiny"].epochs
     assert config.training() == SETTINGS["tiny"]
-    assert config.strategy_options == {"capacity": 2000}
-    assert config.memory == 2000
+    assert config.strategy_options == {"capacity": STRATEGY_OPTIONS["tiny"]["capacity"]}
+    assert config.memory == config.strategy_options["capacity"]
     assert config.device == "cpu"
     assert set(config.recorded()) == set(RunConfig.model_fields)
 
@@ -36,6 +36,7 @@ def test_everything_is_filled_in() -> None:
 def test_defaults_follow_the_backbone() -> None:
     config = resolve([ER, Layer("options", {"backbone": "base"})])
     assert config.training() == SETTINGS["base"]
+    assert config.memory == 2000
 
 
 def test_later_layers_win(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The paper's figures as CSV files; installed as `avbench.published_figures`, read by `avbench.published`."""

@@ -105,7 +105,7 @@ def _rows(folder: Traversable | None, name: str, columns: tuple[str, ...]) -> It
             f"the published figures {path} are missing: install avbench again, or restore the file with "
             "git checkout in a clone"
         )
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open("r", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         missing = set(columns) - set(reader.fieldnames or ())
         if missing:

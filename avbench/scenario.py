@@ -98,7 +98,7 @@ class Scenario(ABC):
 
         Args:
             training_clips_per_class: at most so many of a class are trained on.
-            gallery_clips_per_class: so many test clips of a class stand in the gallery, or all if it has fewer.
+            gallery_clips_per_class: at most so many test clips of a class stand in the gallery.
         """
         for name, value in (
             ("training_clips_per_class", training_clips_per_class),

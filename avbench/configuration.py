@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from avbench.devices import cores
 from avbench.errors import InputError
 from avbench.settings import Precision, TrainingSettings
 
@@ -40,7 +41,8 @@ class RunConfig(BaseModel):
         augment: whether training clips are augmented; None for the clips' own default: real ones are,
             rendered ones are not.
         workers: processes that load clips.
-        threads: of torch on the CPU; more or fewer can change the last bit of a result.
+        threads: of torch on the CPU, by default as many as there are cores, at most 4; more or fewer can
+            change the last bit of a result.
         plugins: Python files with further strategies and scenarios.
         strategy_options, scenario_options: every option of the two, in full.
     """
@@ -106,7 +108,7 @@ DEFAULTS: dict[str, Any] = {
     "window": None,
     "augment": None,
     "workers": 0,
-    "threads": 1,
+    "threads": min(4, cores()),
     "plugins": [],
     "strategy_options": {},
     "scenario_options": {},

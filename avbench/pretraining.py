@@ -105,7 +105,7 @@ def _train_backbone(
         backbone.parameters(), lr=settings.learning_rate, betas=(0.95, 0.999), weight_decay=5e-7
     )
     total = sum(lesson.steps for lesson in lessons)
-    rising, falling = settings.warm_up, max(1, round(settings.decay * total))
+    rising, falling = max(1, settings.warm_up), max(1, round(settings.decay * total))
     ordinary_ratio, step = backbone.mask_ratio, 0
     try:
         for lesson in lessons:

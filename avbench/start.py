@@ -12,12 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import xxhash
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from avbench.backbone.importing import ImportReport, load_published
 from avbench.backbone.model import CAVMAE
-from avbench.errors import InputError
+from avbench.errors import DataError, InputError
 from avbench.matching import AudioVideoMatching
 
 RANDOM, SHIPPED = "random", "shipped"
@@ -77,13 +78,22 @@ def save_start(
 
     Args:
         provenance: how the start was made; kept in the file's header.
+
+    Raises:
+        DataError: it could not be written, for instance because the disk is full; what was there stays.
     """
     parameters = _parameters(backbone, matching)
+    digest = fingerprint(parameters)
     partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(parameters, partial, metadata={**provenance, "fingerprint": fingerprint(parameters)})
-    partial.replace(path)
-    return fingerprint(parameters)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(parameters, partial, metadata={**provenance, "fingerprint": digest})
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"the start {path} could not be written: {error}; free space or choose another folder"
+        ) from error
+    return digest
 
 
 def fingerprint(parameters: Mapping[str, Tensor]) -> str:

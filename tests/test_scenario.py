@@ -65,7 +65,6 @@ def test_tasks_are_named_and_share_no_class(scenario):
     assert len(set(classes)) == len(classes)
     assert all(task.classes for task in tasks)
     assert scenario.paper
-    assert catalogue("scenario").get(SCENARIOS[0]).sentence
 
 
 def test_there_is_an_experience_a_task_in_both_streams(scenario):

@@ -97,6 +97,16 @@ def _print_plugin(known: Catalogue, plugin: Plugin, console: Console) -> None:
     for option in options.values():
         shown.add_row(option.name, option.type_name, repr(option.default), option.description)
     console.print(shown)
+    if known.kind == "strategy":
+        _print_backbone_defaults(set(options), console)
+
+
+def _print_backbone_defaults(options: set[str], console: Console) -> None:
+    from avbench.settings import STRATEGY_OPTIONS
+
+    for backbone, others in STRATEGY_OPTIONS.items():
+        if told := [f"{name}={value}" for name, value in others.items() if name in options]:
+            console.print(f"With the {backbone} backbone the defaults are {', '.join(told)}.")
 
 
 def rehearses(plugin: Plugin) -> bool:

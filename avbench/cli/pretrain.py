@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from avbench.errors import InputError
+from avbench.progress import clock
 
 if TYPE_CHECKING:
     from avbench.pretraining import Lesson
 
+_STEPS_A_LINE = 100
 # The recipe of the shipped start: steps and mask ratio on the lesson of one law, then twice on that of codes.
 _LAW, _CODES, _LAST = (500, 0.6), (1600, 0.6), (500, 0.7)
 
@@ -54,8 +58,7 @@ def pretrain(
         avbench pretrain --backbone base --data stores/audioset20k --from mae_vit_base.pth --steps 10000 \\
             --batch-size 48 --learning-rate 1e-4 --contrastive-weight 0.1 --device cuda --out base.safetensors
     """
-    if out.suffix != ".safetensors":
-        raise InputError(f"--out {out}: wanted a name that ends in .safetensors")
+    _check_out(out)
     if (data is None) == (steps is not None):
         raise InputError(
             "--data and --steps go together: the rendered lessons have their own numbers of steps"
@@ -63,7 +66,6 @@ def pretrain(
     import torch
 
     from avbench.backbone import BACKBONES, CAVMAE, load_published
-    from avbench.clip_progress import ClipProgress
     from avbench.devices import available_device, compute_exactly
     from avbench.environment import versions
     from avbench.errors import did_you_mean
@@ -80,6 +82,7 @@ def pretrain(
 
     if backbone not in BACKBONES:
         raise InputError(f"--backbone {backbone}: there is none{did_you_mean(backbone, BACKBONES)}")
+    device = available_device(device)
     console = Console(stderr=True)
     torch.set_num_threads(threads)
     if data is None:
@@ -106,17 +109,7 @@ def pretrain(
     if begin is not None:
         console.print(str(load_published(begin, model, matching)), markup=False)
 
-    total = sum(lesson.steps for lesson in lessons) + matching_steps
-    losses: dict[str, float] = {}
-
-    def observe(what: str, step: int, steps: int, loss: float) -> None:
-        losses[what] = loss if step == 1 else 0.98 * losses[what] + 0.02 * loss
-        progress.count(False)
-
-    with (
-        compute_exactly(),
-        ClipProgress("pre-training steps", total, bad="failed", console=console) as progress,
-    ):
+    with compute_exactly(), _StepProgress(console) as progress:
         train(
             model,
             matching,
@@ -124,7 +117,7 @@ def pretrain(
             settings,
             randomness,
             device=available_device(device),
-            observe=observe,
+            observe=progress.tell,
         )
     header = {
         "backbone": backbone,
@@ -135,10 +128,57 @@ def pretrain(
         "lessons": "; ".join(_described(lesson) for lesson in lessons),
         "from": str(begin) if begin else "random",
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-        "losses": ", ".join(f"{what} {loss:.3f}" for what, loss in losses.items()),
+        "losses": ", ".join(f"{what} {loss:.3f}" for what, loss in progress.losses.items()),
     }
     fingerprint = save_start(out, model, matching, header)
     console.print(f"{out}: start {fingerprint}, last losses {header['losses']}", markup=False, soft_wrap=True)
+
+
+class _StepProgress:
+    """Shows what is trained, steps, loss and time left: bars on a terminal, a line every 100 steps elsewhere.
+
+    Attributes:
+        losses: the running mean of each part's loss.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.losses: dict[str, float] = {}
+        self._console = console
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bars = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+
+    def __enter__(self) -> _StepProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    def tell(self, what: str, step: int, steps: int, loss: float) -> None:
+        """Take one step of `what` into account."""
+        if step == 1:
+            self.losses[what] = loss
+            self._tasks[what] = self._bars.add_task(what, total=steps)
+            self._started[what] = time.monotonic()
+        self.losses[what] = 0.98 * self.losses[what] + 0.02 * loss
+        shown = f"{what}, loss {self.losses[what]:.3f}"
+        if self._console.is_terminal:
+            self._bars.update(self._tasks[what], completed=step, description=shown)
+        elif step % _STEPS_A_LINE == 0 or step == steps:
+            left = (time.monotonic() - self._started[what]) / step * (steps - step)
+            self._console.print(f"{shown}: step {step} of {steps}, {clock(left)} left", soft_wrap=True)
+
+
+def _check_out(out: Path) -> None:
+    # Now, not after an hour of training.
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out {out}: wanted a name that ends in .safetensors")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot write there: {error.strerror}") from error
 
 
 def _described(lesson: Lesson) -> str:

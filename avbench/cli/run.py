@@ -77,7 +77,11 @@ def run(
     ] = None,
     threads: Annotated[
         str | None,
-        typer.Option(metavar="NUMBER", help="Threads of torch on the CPU.", rich_help_panel=_TRAINING),
+        typer.Option(
+            metavar="NUMBER",
+            help="Threads of torch on the CPU. \\[default: the cores, at most 4]",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
     data: Annotated[
         str | None,

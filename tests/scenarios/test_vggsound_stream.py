@@ -37,7 +37,7 @@ def test_20_classes_a_task_and_all_309_of_vggsound(scenario):
 
 
 def test_labels_are_vggsounds_own(scenario):
-    sports, music, *_ = scenario.tasks()
+    sports, *_ = scenario.tasks()
     assert "motorboat, speedboat acceleration" in sports.classes
     assert "golf driving" in sports.gallery_only
     for task in scenario.tasks():

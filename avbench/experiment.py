@@ -34,8 +34,9 @@ from avbench.records import Ending, RunRecord, identity_of, read_record, record_
 from avbench.registry import catalogue
 from avbench.start import RANDOM, load_start
 from avbench.step_memory import modules_of, step_memory
+from avbench.steps import StepReport
 from avbench.streaming import Stream, make_stream, open_store, settle_clips
-from avbench.training import ContinualPretraining, StepReport
+from avbench.training import ContinualPretraining
 
 
 class RunInterruptedError(AvbenchError):

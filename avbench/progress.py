@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from avbench.training import StepReport
+    from avbench.steps import StepReport
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ a start for the `tiny` backbone on rendered clips; `avbench pretrain` remakes it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import xxhash
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from avbench.backbone.importing import ImportReport, load_published
@@ -87,11 +87,12 @@ def save_start(
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(parameters, partial, metadata={**provenance, "fingerprint": digest})
+        with partial.open("wb") as file:
+            file.writelines(_serialised(parameters, {**provenance, "fingerprint": digest}))
         partial.replace(path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise DataError(
-            f"the start {path} could not be written: {error}; free space or choose another folder"
+            f"the start {path} could not be written: {error.strerror}; free space or choose another folder"
         ) from error
     return digest
 
@@ -104,6 +105,21 @@ def fingerprint(parameters: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()
+
+
+def _serialised(parameters: Mapping[str, Tensor], provenance: Mapping[str, str]) -> list[bytes | memoryview]:
+    """Return a safetensors file in pieces, the same for the same contents.
+
+    safetensors itself writes metadata in another order every time.
+    """
+    data = save(dict(parameters), metadata=dict(provenance))
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    # Tensors begin at a multiple of 8 bytes.
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little"), text, memoryview(data)[end:]]
 
 
 def _parameters(backbone: nn.Module, matching: nn.Module) -> dict[str, Tensor]:

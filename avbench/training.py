@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +25,7 @@ from avbench.method import Method, check_hooks
 from avbench.objectives import MaskedOutput, training_loss
 from avbench.randomness import Randomness
 from avbench.settings import TrainingSettings
+from avbench.steps import StepReport, TrainingObserver, TrainingTime
 from avbench.task_free import TaskFree
 
 
@@ -35,51 +35,6 @@ class Loader(Protocol):
     def __iter__(self) -> Any: ...
 
     def __len__(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """Where training stands after an optimiser step.
-
-    Attributes:
-        task: how many tasks were finished before, so 0 in the first.
-        epoch, step: counted from 0 within the task and within the epoch.
-        epochs, steps: how many there are.
-        loss: of the batch, with what the method added.
-        clips: clips of the stream in this step; rehearsed ones do not count.
-        seconds: that the step took, with the wait for its clips.
-    """
-
-    task: int
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    clips: int
-    seconds: float
-
-
-class TrainingObserver(Protocol):
-    """Is told of every optimiser step: progress bars, logs, checkpoints."""
-
-    def on_step(self, report: StepReport) -> None:
-        """Called after the step, before the next batch is fetched."""
-
-
-@dataclass
-class TrainingTime:
-    """Totals of a run: seconds waiting for clips, seconds computing, and clips of the stream trained on."""
-
-    loading: float = 0.0
-    computing: float = 0.0
-    clips: int = 0
-
-    @property
-    def clips_per_second(self) -> float:
-        """Clips of the stream per second of training, with the wait for them; 0 before the first step."""
-        seconds = self.loading + self.computing
-        return self.clips / seconds if seconds else 0.0
 
 
 class _NoMetrics(BaseSGDPlugin, supports_distributed=True):  # type: ignore[call-arg]

@@ -34,9 +34,10 @@ from avbench.records import (
 )
 from avbench.settings import TrainingSettings
 from avbench.shard_writer import EncodedClip
+from avbench.steps import StepReport
 from avbench.store import ClipEntry, ClipFormat, ClipStore
 from avbench.store_writer import StoreWriter
-from avbench.training import ContinualPretraining, StepReport
+from avbench.training import ContinualPretraining
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -97,10 +97,10 @@ def test_avbench_imports_no_plugin(module):
         assert not set(parts[:2]) & set(PLUGIN_FOLDERS), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if "avbench.cli" not in name])
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("avbench.cli", *COMMANDS)])
 def test_only_the_command_line_knows_the_command_line(module):
-    known = {name for name in imports(MODULES[module], everywhere=True) if name.startswith("avbench.cli")}
-    assert not known or module == "avbench.__main__"
+    known = {".".join(name.split(".")[:2]) for name in imports(MODULES[module], everywhere=True)}
+    assert "avbench.cli" not in known or module == "avbench.__main__"
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,9 @@ def test_commands_import_nothing_heavy_at_their_top(module):
 
 
 def test_in_truth_as_in_the_source():
+    light = ["avbench.cli", *WITHOUT_TORCH]
     code = (
-        f"import importlib, sys; [importlib.import_module(name) for name in {['avbench.cli', *WITHOUT_TORCH]}]; "
+        f"import importlib, sys\nfor name in {light}: importlib.import_module(name)\n"
         f"print(sorted({HEAVY} & set(sys.modules)))"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]

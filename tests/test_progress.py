@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from avbench.progress import RunProgress, StagePlan, clock
-from avbench.training import StepReport
+from avbench.steps import StepReport
 
 STAGES = [StagePlan("sports", 20), StagePlan("music", 20)]
 

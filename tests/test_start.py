@@ -10,8 +10,11 @@ from safetensors import safe_open
 
 from avbench.backbone import BACKBONES, CAVMAE
 from avbench.errors import DataError, InputError
+from avbench.loading import geometry_of
 from avbench.matching import AudioVideoMatching
+from avbench.rendered_store import RENDERED_FORMAT
 from avbench.start import fingerprint, load_start, save_start, shipped_start
+from avbench.streaming import FRAMES, default_frame_size
 
 TINY = BACKBONES["tiny"]
 
@@ -61,6 +64,15 @@ def test_the_header_tells_how_it_was_made(modules, tmp_path):
         assert file.metadata() == {"lessons": "two", "fingerprint": written}
         # Under the published names, so that any reader of published checkpoints reads it.
         assert {name.split(".")[0] for name in file.keys()} == {"backbone", "avmatching"}  # noqa: SIM118
+
+
+def test_the_same_start_is_the_same_file(modules, tmp_path):
+    header = {str(number): "é" * number for number in range(12)}
+    for name in ("first", "second"):
+        save_start(tmp_path / f"{name}.safetensors", *modules(), header)
+    first = (tmp_path / "first.safetensors").read_bytes()
+    assert first == (tmp_path / "second.safetensors").read_bytes()
+    assert int.from_bytes(first[:8], "little") % 8 == 0
 
 
 def test_a_start_that_cannot_be_written_is_an_error(modules, tmp_path):
@@ -120,3 +132,13 @@ def test_a_shipped_start_for_clips_of_another_geometry_is_refused(modules, geome
 def test_a_missing_checkpoint_is_an_error(modules, tmp_path):
     with pytest.raises(InputError, match="no checkpoint"):
         load_start(str(tmp_path / "gone.safetensors"), "tiny", *modules())
+
+
+def test_the_shipped_start_fits_rendered_clips():
+    geometry = geometry_of(RENDERED_FORMAT, frames=FRAMES, frame_size=default_frame_size(RENDERED_FORMAT))
+    backbone, matching = CAVMAE(TINY, geometry), AudioVideoMatching(TINY.width, TINY.heads)
+    start = load_start("shipped", "tiny", backbone, matching)
+    assert start.report.complete
+    assert not start.report.unexpected
+    with safe_open(shipped_start("tiny"), "pt") as file:
+        assert file.metadata()["fingerprint"] == start.fingerprint

@@ -116,7 +116,7 @@ def pretrain(
             lessons,
             settings,
             randomness,
-            device=available_device(device),
+            device=device,
             observe=progress.tell,
         )
     header = {

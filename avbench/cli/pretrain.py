@@ -48,8 +48,8 @@ def pretrain(
 ) -> None:
     """Pre-train a backbone and its matching module on clips outside the stream, for `avbench run --start`.
 
-    Without --data this is the recipe of the start that avbench ships for the tiny backbone; on the machine
-    and with the versions named in the file's header it gives the same file to the bit.
+    Without --data this is the recipe of the start that avbench ships for the tiny backbone; on the
+    same kind of machine, with the versions named in the file's header, it gives the same parameters to the bit.
 
     Examples:
 

@@ -49,7 +49,7 @@ def pretrain(
     """Pre-train a backbone and its matching module on clips outside the stream, for `avbench run --start`.
 
     Without --data this is the recipe of the start that avbench ships for the tiny backbone; on the
-    same kind of machine, with the versions named in the file's header, it gives the same parameters to the bit.
+    same kind of machine, with the versions in the file's header, it gives the same parameters to the bit.
 
     Examples:
 

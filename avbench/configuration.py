@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from avbench.devices import cores
+from avbench.devices import default_threads
 from avbench.errors import InputError
 from avbench.settings import Precision, TrainingSettings
 
@@ -41,8 +41,9 @@ class RunConfig(BaseModel):
         augment: whether training clips are augmented; None for the clips' own default: real ones are,
             rendered ones are not.
         workers: processes that load clips.
-        threads: of torch on the CPU, by default as many as there are cores, at most 4; more or fewer can
-            change the last bit of a result.
+        threads: of torch on the CPU, by default OMP_NUM_THREADS, or as many as there are cores, at most 4.
+            Another number adds up in another order, and training carries that on: results differ as much
+            as between seeds.
         plugins: Python files with further strategies and scenarios.
         strategy_options, scenario_options: every option of the two, in full.
     """
@@ -108,7 +109,7 @@ DEFAULTS: dict[str, Any] = {
     "window": None,
     "augment": None,
     "workers": 0,
-    "threads": min(4, cores()),
+    "threads": default_threads(),
     "plugins": [],
     "strategy_options": {},
     "scenario_options": {},

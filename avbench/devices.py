@@ -48,6 +48,11 @@ def cores() -> int:
     return count
 
 
+def default_threads() -> int:
+    """Return the threads that torch computes with unless told: OMP_NUM_THREADS, or the cores, at most 4."""
+    return torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else min(4, cores())
+
+
 @contextmanager
 def compute_exactly() -> Iterator[None]:
     """Let torch use only algorithms that give the same bits every time, within a `with` block.

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Two threads on a core that is shared are many times slower than one; tensors are small here. Set before
+# torch is imported, in this process and those that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path

@@ -175,8 +175,11 @@ def _is_unusual(name: str, value: Any, everyone: Sequence[Mapping[str, Any]]) ->
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
-    """All settings by dotted name, and the start's fingerprint."""
+    """All settings by dotted name, the start's fingerprint, and the code of a plugin strategy."""
     flat: dict[str, Any] = {"start": record.start[:8]}
+    for kind, code in record.plugin_code.items():
+        # By this prefix it is told of two versions of one strategy, not of one strategy among others.
+        flat[f"strategy_options.{kind} code"] = code[:32]
 
     def walk(prefix: str, value: Any) -> None:
         if isinstance(value, Mapping):

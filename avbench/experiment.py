@@ -109,11 +109,16 @@ def run_experiment(
 def _prepare(config: RunConfig, console: Console) -> _Parts:
     """Open the clips, make the model, and fill in the record as far as it is known before the run."""
     plugins = [Path(file) for file in config.plugins]
-    scenario = catalogue("scenario", plugins).get(config.scenario).cls(**config.scenario_options)
+    used = {
+        "scenario": catalogue("scenario", plugins).get(config.scenario),
+        "strategy": catalogue("strategy", plugins).get(config.strategy),
+    }
+    plugin_code = {kind: plugin.code for kind, plugin in used.items() if plugin.code}
+    scenario = used["scenario"].cls(**config.scenario_options)
     store = open_store(config, scenario, console)
     config = settle_clips(config, store)
     randomness = Randomness(config.seed)
-    method: type[Method] = catalogue("strategy", plugins).get(config.strategy).cls
+    method: type[Method] = used["strategy"].cls
     stream = make_stream(config, scenario, store, randomness, joint=method.joint)
 
     size = BACKBONES[config.backbone]
@@ -133,10 +138,11 @@ def _prepare(config: RunConfig, console: Console) -> _Parts:
         "strategy": config.strategy,
         "seed": config.seed,
         "configuration": recorded,
-        "identity": identity_of(recorded, store=store.fingerprint, start=start),
+        "identity": identity_of(recorded, store=store.fingerprint, start=start, plugin_code=plugin_code),
         "source": store.source,
         "store": store.fingerprint,
         "start": start,
+        "plugin_code": plugin_code,
         "needs_boundaries": method.needs_boundaries,
         "tasks": stream.gallery.tasks,
         "gallery": len(stream.gallery),

@@ -94,9 +94,13 @@ class AudioVideoMatching(nn.Module):
         video_queries = self._heads(self.to_v_q(video)).float()
         video_keys = self._heads(self.to_v_k(video)).float()
         scale = (self.width // self.heads) ** -0.5
+        # Autocast would round the products to bfloat16, and the temperature multiplies what is lost.
+        with torch.autocast(audio_queries.device.type, enabled=False):
+            scores_av = (audio_queries @ video_keys.transpose(2, 3)) * scale
+            scores_va = (video_queries @ audio_keys.transpose(2, 3)) * scale
         return CrossAttention(
-            scores_av=(audio_queries @ video_keys.transpose(2, 3)).float() * scale,
-            scores_va=(video_queries @ audio_keys.transpose(2, 3)).float() * scale,
+            scores_av=scores_av,
+            scores_va=scores_va,
             audio_queries=audio_queries,
             audio_keys=audio_keys,
             video_queries=video_queries,

@@ -162,6 +162,8 @@ class RunRecord(_Part):
             rendered and never average over sources.
         store: fingerprint of the store of clips.
         start: fingerprint of the start checkpoint's tensors; "random" where there was none.
+        plugin_code: "strategy" and "scenario", as far as they are not built in: a digest of the plugin's
+            file, or its package and version. What such a file imports is not in it.
         needs_boundaries: whether the method is told where a task ends.
         tasks: names of the trained tasks in the stream's order: columns of every matrix.
         stages: names of the stages finished so far: rows. As `tasks` if complete; a method that trains
@@ -187,6 +189,7 @@ class RunRecord(_Part):
     source: str
     store: str
     start: str
+    plugin_code: dict[str, str] = Field(default_factory=dict)
     needs_boundaries: bool
     tasks: list[str]
     stages: list[str]
@@ -232,17 +235,22 @@ class RunRecord(_Part):
         return {metric: min(100.0, 100 * among / self.gallery) for metric, among in recall.items()}
 
 
-def identity_of(configuration: Mapping[str, Any], *, store: str, start: str) -> str:
+def identity_of(
+    configuration: Mapping[str, Any], *, store: str, start: str, plugin_code: Mapping[str, str] | None = None
+) -> str:
     """Return 12 hexadecimal digits that name what is run, whatever the seed and the place.
 
     Args:
         configuration: the resolved configuration, plain data.
         store: fingerprint of the clips.
         start: fingerprint of the start.
+        plugin_code: see `RunRecord`; an edited plugin is another run.
     """
     settings = {key: value for key, value in configuration.items() if key not in PLACES_AND_SPEED | {"seed"}}
     settings["device"] = str(settings.get("device", "")).partition(":")[0]
     named = {"settings": settings, "store": store, "start": start, "schema": SCHEMA_VERSION}
+    if plugin_code:
+        named["plugin_code"] = dict(plugin_code)
     return hashlib.blake2b(json.dumps(named, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 

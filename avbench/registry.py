@@ -44,11 +44,20 @@ _BASES: dict[Kind, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Plugin:
-    """A strategy or scenario that can be used: its name, where it comes from, and its class."""
+    """A strategy or scenario that can be used.
+
+    Attributes:
+        name: on the command line.
+        origin: where it comes from.
+        cls: its class.
+        code: names the code that is not avbench's own: a digest of a plugin file, or package and version of
+            an entry point; "" for what is built in.
+    """
 
     name: str
     origin: str
     cls: type[Any]
+    code: str = ""
 
     @property
     def sentence(self) -> str:
@@ -158,7 +167,7 @@ def _from_entry_point(point: EntryPoint, kind: Kind) -> Plugin | BrokenPlugin:
     if not (isinstance(loaded, type) and issubclass(loaded, base_of(kind))):
         module, base = _BASES[kind]
         return BrokenPlugin(name, origin, f"it is not a subclass of {module}.{base}")
-    return Plugin(name, origin, loaded)
+    return Plugin(name, origin, loaded, code=origin)
 
 
 def _from_file(path: Path, kind: Kind) -> Plugin | None:
@@ -174,7 +183,8 @@ def _from_file(path: Path, kind: Kind) -> Plugin | None:
     if len(classes[kind]) > 1:
         raise InputError(f"--plugin {path}: {_ambiguous(path.stem, str(path), classes[kind], kind).reason}")
     if classes[kind]:
-        return Plugin(_name(path.stem), str(path), classes[kind][0])
+        code = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+        return Plugin(_name(path.stem), str(path), classes[kind][0], code=code)
     if not any(classes.values()):
         raise InputError(
             f"--plugin {path}: it defines no public subclass of avbench.method.Method or of "

@@ -6,6 +6,7 @@ and its sizes; a store that is whole is used as it is, one that was interrupted 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -48,8 +49,9 @@ class RenderedClips:
 
     @property
     def folder(self) -> str:
-        """Name of the store in the cache."""
-        return f"{self.name}-world{WORLD}-{self.training_clips}+{self.gallery_clips}"
+        """Name of the store in the cache; a digest tells scenarios of one name and other classes apart."""
+        digest = hashlib.blake2b(repr(list(self.designs.items())).encode(), digest_size=4).hexdigest()
+        return f"{self.name}-world{WORLD}-{self.training_clips}+{self.gallery_clips}-{digest}"
 
     def entries(self) -> list[ClipEntry]:
         """Return the clips, class by class; a key names the class by its number."""

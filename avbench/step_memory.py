@@ -1,6 +1,7 @@
 """What a training step of a method needs at its peak, for any backbone, geometry and batch.
 
-The method's own hooks run, in the training loop that runs them in an experiment, on made-up clips. With
+The method's own hooks run, in the training loop that runs them in an experiment, on made-up clips; one that
+needs boundaries is told of a task for each step. With
 fake tensors nothing is computed, so that the paper's geometry takes seconds on a laptop; without, the
 steps are taken for real. Both count the same bytes (`avbench.peak`).
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import torch
@@ -91,14 +93,18 @@ def step_memory(
         if fake:
             stack.enter_context(FakeTensorMode())
             stack.enter_context(_modules_stay())
-        strategy = untrained_strategy(make_method(), size, geometry, settings, device)
+        strategy = untrained_strategy(
+            make_method(), size, geometry, settings, device, make_loader=lambda task: task.dataset
+        )
         method = strategy.method
         if fake:
             stack.enter_context(_values_refused(type(method).__name__))
             stack.enter_context(_WithoutValues(strategy.optimizer))
-        for _ in range(STEPS_BEFORE):
-            strategy.step(made_up_clips(geometry, settings.batch_size, device))
+        for number in range(STEPS_BEFORE):
+            with _task(strategy, number, geometry):
+                strategy.step(made_up_clips(geometry, settings.batch_size, device))
         batch = made_up_clips(geometry, settings.batch_size, device)
+        stack.enter_context(_task(strategy, STEPS_BEFORE, geometry))
         resident, memories = step_residents(
             method=method, modules=modules_of(strategy), optimiser=strategy.optimizer
         )
@@ -154,6 +160,25 @@ def made_up_clips(geometry: ClipGeometry, clips: int, device: torch.device | str
         clip=torch.arange(clips),
         geometry=geometry,
     ).to(device)
+
+
+@contextmanager
+def _task(strategy: ContinualPretraining, number: int, geometry: ClipGeometry) -> Iterator[None]:
+    """Tell a method that needs boundaries of a task of made-up clips: it may prepare what its steps need."""
+    if not strategy.method.needs_boundaries:
+        yield
+        return
+    clips = [made_up_clips(geometry, strategy.settings.batch_size, strategy.device)]
+    strategy.experience = SimpleNamespace(
+        task_name=f"task {number + 1}", current_experience=number, dataset=clips
+    )
+    strategy._before_training()
+    strategy._before_training_exp()
+    strategy._before_training_epoch()
+    yield
+    strategy._after_training_epoch()
+    strategy._after_training_exp()
+    strategy._after_training()
 
 
 def _no_loader(experience: object) -> Any:

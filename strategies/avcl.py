@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avbench.backbone import Tokens
-from avbench.clips import ClipBatch
+from avbench.clips import MODALITIES, ClipBatch
 from avbench.errors import InputError
 from avbench.matching import CrossAttention, matching_loss
 from avbench.method import Method, Strategy
@@ -90,6 +90,21 @@ class AVCL(Method):
         # Of the current step; None between steps.
         self.incoming: ClipBatch | None = None
         self.stored_features: tuple[Tensor, Tensor] | None = None
+
+    def attach(self, strategy: Strategy) -> None:
+        """Get ready to train. Raises InputError where the selected half leaves nothing to reconstruct."""
+        super().attach(strategy)
+        if self.selection == "none":
+            return
+        for modality in MODALITIES:
+            patches, kept = strategy.model.geometry.patches(modality), strategy.model.kept_patches(modality)
+            selected = core_size(patches, self.core_ratio)
+            if kept >= selected:
+                raise InputError(
+                    f"core_ratio={self.core_ratio} selects {selected} of {patches} {modality} patches, but "
+                    f"mask_ratio={strategy.model.mask_ratio} encodes {kept} of them, which leaves none to "
+                    "reconstruct: give a larger core_ratio or a larger mask_ratio"
+                )
 
     def before_forward(self, strategy: Strategy, **kwargs: Any) -> None:
         """Join rehearsed clips to the incoming ones, and leave of both only the selected patches."""

@@ -64,8 +64,10 @@ def draw_pruned(probability: Tensor, generator: torch.Generator) -> Tensor:
 def _belongs_to_past(keys: Tensor, scores: Tensor, own: Tensor, past: Tensor, core_ratio: float) -> Tensor:
     """Keys (B, H, L, Dh), queries (B, H, Dh) of the other modality: probabilities (B, L)."""
     scale = keys.shape[3] ** -0.5
-    difference = (keys @ (past - own).unsqueeze(3)).squeeze(3) * scale  # (B, H, L)
+    # In float32 also under autocast, as the scores that it compares.
+    with torch.autocast(keys.device.type, enabled=False):
+        difference = (keys @ (past - own).unsqueeze(3)).squeeze(3) * scale  # (B, H, L)
     # A softmax over two scores is the logistic function of their difference.
-    probability = difference.float().sigmoid().mean(dim=1)
+    probability = difference.sigmoid().mean(dim=1)
     core = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, core_half(scores, core_ratio), True)
     return torch.where(core, probability, 0.0)

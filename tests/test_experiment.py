@@ -138,6 +138,21 @@ def test_a_finished_run_is_not_repeated_unless_asked(go, monkeypatch) -> None:
     assert not go(again=True).repeated
 
 
+def test_another_plugin_of_the_same_name_is_another_run(go, tiny_stream, tmp_path) -> None:
+    runs = []
+    for version in ("a", "b"):
+        path = tmp_path / version / "mine.py"
+        path.parent.mkdir()
+        path.write_text(
+            "from avbench.method import Method\n\nclass Mine(Method):\n"
+            f'    """Do nothing, version {version}."""\n\n    paper = "none"\n'
+        )
+        runs.append(go("mine", plugins=[*tiny_stream["plugins"], str(path)]))
+    assert not runs[1].repeated
+    assert runs[0].record.identity != runs[1].record.identity
+    assert set(runs[0].record.plugin_code) == {"strategy", "scenario"}
+
+
 def test_joint_training_has_one_stage_and_no_forgetting(go) -> None:
     record = go("multitask").record
     assert record.stages == ["all tasks"]

@@ -142,3 +142,10 @@ def test_it_learns_to_tell_pairs_from_strangers(matching):
 def test_a_width_the_heads_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of heads"):
         AudioVideoMatching(32, heads=12)
+
+
+def test_scores_are_not_rounded_under_autocast(matching):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        relation = matching.relate(tokens())
+    exact = relation.audio_queries @ relation.video_keys.transpose(2, 3) * 6**-0.5
+    assert torch.allclose(relation.scores_av, exact, atol=1e-6, rtol=1e-5)

@@ -105,6 +105,8 @@ def test_identity_leaves_out_seed_and_places_only() -> None:
         assert identity_of({**CONFIGURATION, **other}, store="a", start="b") != identity
     assert identity_of(CONFIGURATION, store="c", start="b") != identity
     assert identity_of(CONFIGURATION, store="a", start="c") != identity
+    assert identity_of(CONFIGURATION, store="a", start="b", plugin_code={}) == identity
+    assert identity_of(CONFIGURATION, store="a", start="b", plugin_code={"strategy": "d"}) != identity
 
 
 def test_identity_does_not_depend_on_the_order_of_settings() -> None:

@@ -147,6 +147,8 @@ def test_plugin_file(tmp_path: Path) -> None:
     plugin = catalogue("strategy", [path]).get("my-own")
     assert plugin.sentence == "Do my own thing."
     assert plugin.origin == str(path)
+    assert plugin.code
+    assert not catalogue("strategy").get("er").code
     assert catalogue("strategy", [path]).get("my-own").cls is plugin.cls
     assert "my-own" not in catalogue("scenario", [path]).plugins
 

@@ -134,6 +134,16 @@ def test_stores_of_other_clips_have_other_folders():
     assert all(f"world{WORLD}" in folder for folder in folders)
 
 
+def test_the_same_classes_in_another_order_are_other_clips():
+    class Turned(type(scenario())):
+        def tasks(self):
+            return super().tasks()[::-1]
+
+    turned = clips_of_stream("vggsound-stream", Turned())
+    assert turned.folder != clips_of_stream("vggsound-stream", scenario()).folder
+    assert turned.folder == clips_of_stream("vggsound-stream", Turned()).folder
+
+
 def test_the_start_has_classes_of_its_own():
     law, codes = clips_of_start()
     stream = clips_of_stream("vggsound-stream", scenario())

@@ -83,3 +83,29 @@ def test_measuring_leaves_torch_as_it_was():
 def test_fake_tensors_are_on_the_cpu():
     with pytest.raises(ValueError, match="fake=False"):
         measure(METHODS["finetune"].cls, device="cuda")
+
+
+class _Anchored(Method):
+    """Pull the weights to those at the end of the task before, set aside between tasks."""
+
+    needs_boundaries = True
+
+    def before_training_exp(self, strategy, **kwargs):
+        """Count tasks."""
+        self.task = strategy.experience.current_experience
+
+    def before_backward(self, strategy, **kwargs):
+        """Add the distance to the anchor, from the second task on."""
+        if self.task > 0:
+            pairs = zip(strategy.model.parameters(), self.anchor, strict=True)
+            strategy.loss = strategy.loss + sum((now - then).square().sum() for now, then in pairs)
+
+    def after_training_exp(self, strategy, **kwargs):
+        """Set the anchor."""
+        self.anchor = [value.detach().clone() for value in strategy.model.parameters()]
+
+
+def test_a_method_that_needs_boundaries_is_told_of_tasks():
+    needed = measure(_Anchored, fake=True)
+    assert needed == measure(_Anchored, fake=False)
+    assert needed.account.other_state == needed.account.parameters

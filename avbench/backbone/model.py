@@ -208,7 +208,7 @@ class CAVMAE(nn.Module):
         if not 0 < kept < present:
             raise ValueError(
                 f"a masked pass keeps {kept} of {self.geometry.patches(modality)} {modality} patches and "
-                f"reconstructs the rest, but {present} are present: lower the mask ratio or select more"
+                f"reconstructs the rest, but {present} are present: change the mask ratio or select more"
             )
         order = noise.argsort(dim=1, stable=True)
         where = order if positions is None else take(positions, order)

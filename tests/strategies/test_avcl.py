@@ -194,3 +194,9 @@ def test_ablations_store_what_they_use_and_no_more(pretraining: Any, clips: Any)
 def test_options_that_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         AVCL(**wrong)
+
+
+def test_a_selection_that_leaves_nothing_to_reconstruct_is_refused(pretraining: Any) -> None:
+    with pytest.raises(InputError, match=r"core_ratio=0\.1 selects .* larger core_ratio"):
+        pretraining(AVCL(core_ratio=0.1))
+    pretraining(AVCL(core_ratio=0.1, selection="none"))

@@ -40,7 +40,8 @@ Matrix: TypeAlias = list[list[float]]
 """`matrix[t][i]`: a score on task i after stage t; both in the stream's order."""
 
 # Settings that say where things lie or how fast they go. They are recorded, but two runs that differ only
-# here are the same run: what lies in those places is in the identity by its fingerprint.
+# here are the same run: what lies in those places is in the identity by its fingerprint. Another number of
+# threads rounds otherwise, which moves results as another seed does; it makes no other experiment.
 PLACES_AND_SPEED = frozenset({"data", "start", "workers", "threads", "plugins"})
 
 

@@ -170,12 +170,17 @@ class ClipBatch:
         return self._map(lambda tensor: tensor[clips])
 
     def __add__(self, other: ClipBatch) -> ClipBatch:
-        """Return both batches joined, `self` first, with the extras that both have."""
+        """Return both batches joined, `self` first, with the extras that both have.
+
+        Where the frames of only one are normalised, those of the other are normalised too.
+        """
         if self.geometry != other.geometry:
             raise ValueError(
                 f"clips of unlike geometry cannot be joined: {self.geometry} and {other.geometry}"
             )
         first, second = self, other
+        if first.video.is_floating_point() != second.video.is_floating_point():
+            first, second = first.normalised(), second.normalised()
         for modality in MODALITIES:
             if (first.positions(modality) is None) != (second.positions(modality) is None):
                 first, second = first.with_positions(), second.with_positions()
@@ -201,6 +206,10 @@ class ClipBatch:
         if audio is None:
             audio = torch.arange(self.audio.shape[1], device=self.device).expand(len(self), -1)
         return replace(self, video_positions=video, audio_positions=audio)
+
+    def normalised(self) -> ClipBatch:
+        """Return the batch with floating-point frames, ImageNet's mean and deviation taken out."""
+        return replace(self, video=normalise_frames(self.video, self.geometry.patch_size))
 
     def with_extras(self, **extras: Tensor) -> ClipBatch:
         """Return the batch with `extras` (each (B, ...)) added to what travels with its clips."""

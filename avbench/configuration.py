@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from avbench.capacity import Capacity
 from avbench.devices import default_threads
 from avbench.errors import InputError
 from avbench.settings import Precision, TrainingSettings
@@ -30,8 +31,8 @@ class RunConfig(BaseModel):
         device: "cpu", "cuda" or "cuda:1"; given as "auto", the first GPU if there is one.
         epochs, batch_size, micro_batch_size, learning_rate, betas, weight_decay, mask_ratio,
             contrastive_weight, precision: see `avbench.settings.TrainingSettings`.
-        memory: clips in the rehearsal memory: the same as the strategy's option `capacity`; None for a
-            strategy that has none.
+        memory: size of the rehearsal memory, in clips (2000) or bytes ("512MiB"): the same as the strategy's
+            option `capacity`; None for a strategy that has none.
         data: folder of a prepared store; None to render the clips.
         start: "shipped" (what comes with avbench for this backbone), "random", or path of a checkpoint.
         frames: frames of a clip that the model sees.
@@ -64,7 +65,7 @@ class RunConfig(BaseModel):
     mask_ratio: float = Field(gt=0, lt=1)
     contrastive_weight: float = Field(ge=0)
     precision: Precision
-    memory: int | None = Field(ge=1)
+    memory: Capacity | None
     data: str | None
     start: str
     frames: int = Field(ge=1)

@@ -224,7 +224,8 @@ def _train_and_measure(parts: _Parts, findings: Findings, progress: RunProgress)
             with findings.timed("train"), findings.timed_stage():
                 strategy.train(experience)
             with progress.measuring(f"after {experience.task_name}"), findings.timed("evaluate"):
-                scores = measure_retrieval(parts.backbone, stream.gallery, config.device)
+                evaluated = method.evaluated_model(parts.backbone)
+                scores = measure_retrieval(evaluated, stream.gallery, config.device)
             findings.stages.append((experience.task_name, scores))
     finally:
         account = memory_account(method=method, modules=modules_of(strategy), optimiser=strategy.optimizer)

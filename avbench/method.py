@@ -21,6 +21,7 @@ from avbench.options import Option, options_of
 
 if TYPE_CHECKING:
     from avbench.backbone.model import CAVMAE
+    from avbench.backbone.tokens import MaskNoise
     from avbench.clips import ClipBatch
     from avbench.matching import AudioVideoMatching
     from avbench.objectives import MaskedOutput
@@ -52,6 +53,8 @@ class Strategy(Protocol):
             after those of the stream.
         incoming: how many of `mbatch`, its first, came from the stream.
         mb_output: what the masked forward pass returned, from `after_forward` on.
+        mb_noise: the noise that masked `mbatch`, from `after_forward` on: with it another model sees the
+            same patches of the same clips.
         loss: the loss of this forward pass; methods add to it in `before_backward`.
         optimizer: the one optimiser of the whole stream.
         settings, randomness, device: of the run.
@@ -60,6 +63,7 @@ class Strategy(Protocol):
     model: CAVMAE
     mbatch: ClipBatch
     mb_output: MaskedOutput
+    mb_noise: MaskNoise
     loss: torch.Tensor
     optimizer: torch.optim.Optimizer
     settings: TrainingSettings
@@ -89,6 +93,8 @@ class Method(BaseSGDPlugin):
         summary: the first line of the class's docstring.
         needs_boundaries: whether the method must be told where tasks begin and end. Others get
             the hooks of single steps only, and cannot read the experience.
+        model_copies: how many times the backbone's size the method keeps beside its rehearsal memory: slow
+            copies, teachers, importances of parameters.
         joint: whether the method trains on all tasks at once (an upper bound, not a continual method).
         uses_matching: whether it trains the audio-video matching module; may be set by `__init__`.
     """
@@ -96,6 +102,7 @@ class Method(BaseSGDPlugin):
     paper: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     needs_boundaries: ClassVar[bool] = False
+    model_copies: ClassVar[int] = 0
     joint: ClassVar[bool] = False
     uses_matching: bool = False
 
@@ -136,6 +143,13 @@ class Method(BaseSGDPlugin):
         self._randomness = strategy.randomness
         for path, memory in rehearsal_memories(self):
             memory.attach(strategy.randomness.numpy(f"method/{path}"), strategy.device)
+
+    def evaluated_model(self, model: CAVMAE) -> CAVMAE:
+        """Return the model that retrieval is measured with: `model`, the one being trained.
+
+        Methods whose paper evaluates a slow copy return that instead.
+        """
+        return model
 
     def generator(self, name: str) -> torch.Generator:
         """Return the method's CPU random generator called `name`; draw from no other."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from avbench.capacity import ShownAs
 from avbench.errors import did_you_mean
 
 
@@ -29,6 +30,9 @@ class Option:
     @property
     def type_name(self) -> str:
         """The type as a person writes it."""
+        for mark in getattr(self.type, "__metadata__", ()):
+            if isinstance(mark, ShownAs):
+                return mark.name
         return self.type.__name__ if isinstance(self.type, type) else str(self.type).replace("typing.", "")
 
 
@@ -37,7 +41,7 @@ def options_of(cls: type[Any]) -> dict[str, Option]:
     constructor = cls.__init__
     if constructor is object.__init__:
         return {}
-    types = typing.get_type_hints(constructor)
+    types = typing.get_type_hints(constructor, include_extras=True)
     descriptions = _described(cls)
     return {
         name: Option(name, types.get(name, Any), parameter.default, descriptions.get(name, ""))
@@ -82,7 +86,9 @@ def convert(wanted: Any, value: Any) -> Any:
         converted = TypeAdapter(wanted).validate_python(value)
     except ValidationError as error:
         # Of a union every member complains; one sentence is enough.
-        reasons = " or ".join(dict.fromkeys(_lowered(each["msg"]) for each in error.errors()))
+        reasons = " or ".join(
+            dict.fromkeys(_lowered(each["msg"].removeprefix("Value error, ")) for each in error.errors())
+        )
         raise ValueError(f"{reasons} (given {value!r})") from None
     if isinstance(value, bool) and not isinstance(converted, bool):
         raise ValueError(f"input should be a number, not true or false (given {value!r})")

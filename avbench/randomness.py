@@ -8,6 +8,8 @@ device: a GPU run draws the same masks as a CPU run.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,9 +57,27 @@ class Randomness:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state`, as `state_dict` returned it."""
         self.seed = state["seed"]
-        self._torch.clear()
-        self._numpy.clear()
-        for name, value in state["torch"].items():
-            self.torch(name).set_state(value)
-        for name, value in state["numpy"].items():
-            self.numpy(name).bit_generator.state = value
+        # In place: loaders and memories hold on to their generators. One that the state does not know was
+        # not used yet, and starts over.
+        for name in self._torch.keys() | state["torch"].keys():
+            fresh = derive_seed(self.seed, "torch", name)
+            generator = self.torch(name).manual_seed(fresh)
+            if name in state["torch"]:
+                generator.set_state(state["torch"][name])
+        for name in self._numpy.keys() | state["numpy"].keys():
+            fresh_bits = np.random.PCG64(derive_seed(self.seed, "numpy", name)).state
+            self.numpy(name).bit_generator.state = state["numpy"].get(name, fresh_bits)
+
+    @contextmanager
+    def undisturbed(self, *names: str) -> Iterator[None]:
+        """Give back the torch generators called `names` as they were before the `with` block.
+
+        For passes that are no part of training, such as one over a task's clips that measures something:
+        they must not change the order in which later clips come.
+        """
+        before = {name: self.torch(name).get_state() for name in names}
+        try:
+            yield
+        finally:
+            for name, state in before.items():
+                self.torch(name).set_state(state)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avbench.capacity import as_capacity, bytes_of
 from avbench.clips import ClipBatch, ClipGeometry
 from avbench.errors import InputError, RunError
 
@@ -24,21 +25,29 @@ _EXTRA = "extra/"
 
 
 class RehearsalMemory:
-    """Holds up to `capacity` clips in host memory, drawn from the stream by reservoir sampling.
+    """Holds clips of the stream, drawn by reservoir sampling, in host memory: a number of them, or of bytes.
 
     Video is stored as uint8 (float16 if it comes as floating point), audio as float16, positions of
     selected patches as int16, and every extra (stored features, scores) in the type it comes in.
     The tensors are allocated once, at the first `add`; a clip is written into its slot in place.
 
     A method only creates the memory; `attach` is called for it when training is set up.
+
+    Args:
+        capacity: clips, or bytes with a unit, such as "512MiB". Bytes are those of everything that is
+            stored, and the memory has as many slots as fit.
+
+    Attributes:
+        seen: clips offered so far.
     """
 
-    def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise InputError(
-                f"a rehearsal memory of {capacity} clips holds nothing: give a capacity of 1 or more"
-            )
-        self.capacity = capacity
+    def __init__(self, capacity: int | str) -> None:
+        try:
+            capacity = as_capacity(capacity)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        self._budget = bytes_of(capacity)
+        self._capacity = capacity if isinstance(capacity, int) else None
         self.seen = 0
         self._geometry: ClipGeometry | None = None
         self._slots: dict[str, Tensor] = {}
@@ -50,8 +59,15 @@ class RehearsalMemory:
         self._generator = generator
         self._device = torch.device(device)
 
+    @property
+    def capacity(self) -> int:
+        """Slots for clips. Raises RunError where they follow from bytes and no clip has come yet."""
+        if self._capacity is None:
+            raise RunError("how many clips fit into a number of bytes is known with the first clip")
+        return self._capacity
+
     def __len__(self) -> int:
-        return min(self.seen, self.capacity)
+        return min(self.seen, self.capacity) if self.seen else 0
 
     def add(self, batch: ClipBatch) -> None:
         """Offer every clip of `batch` to the reservoir, in order.
@@ -60,7 +76,8 @@ class RehearsalMemory:
         capacity / n, in place of a clip drawn uniformly. Where two clips of the batch draw one slot, the
         later one stays, as if they had come one by one.
 
-        Raises RunError where the clips differ in shape or extras from those held.
+        Raises RunError where the clips differ in shape or extras from those held, and InputError where the
+        memory's bytes do not hold a single clip.
         """
         generator = self._drawing()
         incoming = _parts(batch)
@@ -81,18 +98,38 @@ class RehearsalMemory:
             held[slots] = value[clips.to(value.device)].to(held)
 
     def sample(self, clips: int) -> ClipBatch:
-        """Return `clips` distinct slots drawn uniformly, or all of them where fewer are held.
+        """Return `clips` distinct held clips drawn uniformly, or all of them where fewer are held.
 
         The result is a copy, on the device given to `attach`; editing it does not change the memory.
         Raises RunError on an empty memory: ask `if memory:` first.
         """
+        return self.read(self.sample_slots(clips))
+
+    def sample_slots(self, clips: int) -> Tensor:
+        """Return the numbers (n,) of `clips` distinct slots drawn uniformly, or of all that are filled.
+
+        For methods that write back what they read; `sample` is enough for all others.
+        """
         generator = self._drawing()
-        if self._geometry is None or not len(self):
+        if not len(self):
             raise RunError("the rehearsal memory is empty: check `if memory:` before sampling from it")
-        chosen = torch.tensor(generator.choice(len(self), size=min(clips, len(self)), replace=False).tolist())
-        return _batch({name: held[chosen] for name, held in self._slots.items()}, self._geometry).to(
+        return torch.tensor(generator.choice(len(self), size=min(clips, len(self)), replace=False).tolist())
+
+    def read(self, slots: Tensor) -> ClipBatch:
+        """Return a copy of the clips in `slots`, on the device given to `attach`."""
+        assert self._geometry is not None
+        return _batch({name: held[slots] for name, held in self._slots.items()}, self._geometry).to(
             self._device
         )
+
+    def write(self, slots: Tensor, clips: ClipBatch) -> None:
+        """Put `clips` into `slots` in place of what they hold.
+
+        Raises RunError where the clips differ in shape or extras from those held.
+        """
+        self._check(_parts(clips), clips.geometry)
+        for name, value in _parts(clips).items():
+            self._slots[name][slots] = value.detach().to(self._slots[name])
 
     @property
     def contents(self) -> dict[str, Tensor]:
@@ -112,15 +149,24 @@ class RehearsalMemory:
     def state_dict(self) -> dict[str, Any]:
         """Return what is held, as tensors and plain data. The tensors are views: save before going on."""
         geometry = None if self._geometry is None else asdict(self._geometry)
-        return {"capacity": self.capacity, "seen": self.seen, "geometry": geometry, "clips": self.contents}
+        return {
+            "capacity": self._capacity,
+            "budget": self._budget,
+            "seen": self.seen,
+            "geometry": geometry,
+            "clips": self.contents,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Hold what `state` from `state_dict` held. Raises InputError where the capacities differ."""
-        if state["capacity"] != self.capacity:
+        saved = _size(state["capacity"], state["budget"])
+        own = _size(self._capacity, self._budget)
+        if saved != own:
             raise InputError(
-                f"the saved rehearsal memory has a capacity of {state['capacity']} clips, this one of "
-                f"{self.capacity}: go on with the configuration the run was started with"
+                f"the saved rehearsal memory has a capacity of {saved}, this one of {own}: go on with the "
+                "configuration the run was started with"
             )
+        self._capacity = state["capacity"]
         self.seen = state["seen"]
         self._slots = {}
         self._geometry = None
@@ -136,10 +182,23 @@ class RehearsalMemory:
 
     def _allocate(self, clips: dict[str, Tensor], geometry: ClipGeometry) -> None:
         self._geometry = geometry
+        if self._capacity is None:
+            self._capacity = self._clips_within_budget(clips)
         self._slots = {
             name: torch.empty((self.capacity, *value.shape[1:]), dtype=_stored_dtype(name, value.dtype))
             for name, value in clips.items()
         }
+
+    def _clips_within_budget(self, clips: dict[str, Tensor]) -> int:
+        assert self._budget is not None
+        one = sum(
+            value[0].numel() * _stored_dtype(name, value.dtype).itemsize for name, value in clips.items()
+        )
+        if self._budget < one:
+            raise InputError(
+                f"a rehearsal memory of {self._budget} bytes does not hold one clip of {one} bytes: give more"
+            )
+        return self._budget // one
 
     def _check(self, clips: dict[str, Tensor], geometry: ClipGeometry) -> None:
         held = {name: (tuple(value.shape[1:]), value.dtype) for name, value in self._slots.items()}
@@ -153,6 +212,11 @@ class RehearsalMemory:
                 f"{', '.join(differing) or 'geometry'}: "
                 "every clip must be stored with the same parts and shapes"
             )
+
+
+def _size(capacity: int | None, budget: int | None) -> str:
+    """The size that was asked for, in words."""
+    return f"{capacity} clips" if budget is None else f"{budget} bytes"
 
 
 def _stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:

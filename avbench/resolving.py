@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from avbench.backbone.sizes import BACKBONES
+from avbench.capacity import Capacity
 from avbench.configuration import DEFAULTS, OPTIONS, Layer, RunConfig, raise_all
 from avbench.devices import available_device
 from avbench.errors import AvbenchError, InputError, did_you_mean
@@ -108,7 +109,7 @@ def _complete_options(values: dict[str, Any], kind: str, cls: type[Any], mistake
     where = f"{kind} {values[kind]!r}"
     if kind == "strategy" and values["memory"] is not None:
         try:
-            memory = convert(int, values["memory"])
+            memory = convert(Capacity, values["memory"])
         except ValueError:
             memory = None  # Told with all other values that are of the wrong type.
         if "capacity" not in options_of(cls):

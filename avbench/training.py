@@ -18,6 +18,7 @@ from avalanche.training.templates.base_sgd import BaseSGDTemplate
 from torch import Tensor
 
 from avbench.backbone.model import CAVMAE
+from avbench.backbone.tokens import MaskNoise
 from avbench.clips import ClipBatch
 from avbench.errors import InputError, RunError
 from avbench.matching import AudioVideoMatching
@@ -65,6 +66,7 @@ class ContinualPretraining(BaseSGDTemplate):
     # Avalanche clears both between tasks.
     mbatch: ClipBatch | None
     mb_output: MaskedOutput | None
+    mb_noise: MaskNoise | None = None
 
     def __init__(
         self,
@@ -199,14 +201,14 @@ class ContinualPretraining(BaseSGDTemplate):
                     )
                 )
             self._after_training_iteration()
-            self.mbatch, self.mb_output = None, None
+            self.mbatch, self.mb_output, self.mb_noise = None, None, None
             before = time.perf_counter()
 
     def forward(self) -> MaskedOutput:
         """Run the masked forward pass on the batch."""
-        noise = self.model.draw_noise(self.mbatch, self.randomness.torch("masking"))
+        self.mb_noise = self.model.draw_noise(self.mbatch, self.randomness.torch("masking"))
         with self.autocast():
-            output: MaskedOutput = self.model(self.mbatch, noise)
+            output: MaskedOutput = self.model(self.mbatch, self.mb_noise)
         return output
 
     def criterion(self) -> Tensor:
@@ -241,7 +243,7 @@ class ContinualPretraining(BaseSGDTemplate):
         return torch.zeros((), device=self.device)
 
     def _accumulate_gradients(self, clips: ClipBatch) -> Tensor:
-        self.mbatch, self._incoming, self.mb_output = clips, len(clips), None
+        self.mbatch, self._incoming, self.mb_output, self.mb_noise = clips, len(clips), None, None
         self.loss = self._make_empty_loss()
         self._before_forward()
         self.mb_output = self.forward()

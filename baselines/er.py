@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from avbench.capacity import Capacity
 from avbench.method import Method, Strategy
 from avbench.rehearsal import RehearsalMemory
 
@@ -10,12 +11,12 @@ class ER(Method):
     """Join every batch with as many rehearsed clips.
 
     Args:
-        capacity: clips in the rehearsal memory.
+        capacity: size of the rehearsal memory, in clips or in bytes.
     """
 
     paper = "Experience Replay for Continual Learning, NeurIPS 2019, arXiv 1811.11682"
 
-    def __init__(self, *, capacity: int = 2000) -> None:
+    def __init__(self, *, capacity: Capacity = 2000) -> None:
         super().__init__()
         self.memory = RehearsalMemory(capacity)
 

@@ -170,8 +170,7 @@ class CAVMAE(nn.Module):
         """
         audio = self._encode_kept("audio", batch, noise.audio)
         video = self._encode_kept("video", batch, noise.video)
-        audio_pooled = self._alone("audio", audio.tokens).float().mean(dim=1)
-        video_pooled = self._alone("video", video.tokens).float().mean(dim=1)
+        audio_pooled, video_pooled = self._pool(audio, video)
 
         fused = self.decoder_embed(self.norm(self._fuse(audio.tokens, video.tokens)))
         audio_part, video_part = fused[:, : audio.tokens.shape[1]], fused[:, audio.tokens.shape[1] :]
@@ -187,6 +186,21 @@ class CAVMAE(nn.Module):
             contrastive=contrastive_losses(audio_pooled, video_pooled),
             audio_pooled=audio_pooled,
             video_pooled=video_pooled,
+        )
+
+    def pooled(self, batch: ClipBatch, noise: MaskNoise) -> Tokens:
+        """Return the pooled features (B, D) of a masked pass, without the part that reconstructs.
+
+        Same arguments and errors as `forward`, whose `audio_pooled` and `video_pooled` these are.
+        """
+        return self._pool(
+            self._encode_kept("audio", batch, noise.audio), self._encode_kept("video", batch, noise.video)
+        )
+
+    def _pool(self, audio: _Encoded, video: _Encoded) -> Tokens:
+        return Tokens(
+            self._alone("audio", audio.tokens).float().mean(dim=1),
+            self._alone("video", video.tokens).float().mean(dim=1),
         )
 
     def _encode(self, modality: Modality, patches: Tensor, positions: Tensor | None) -> Tensor:

@@ -36,3 +36,7 @@ class MaskNoise(NamedTuple):
 
     audio: Tensor
     video: Tensor
+
+    def of(self, clips: slice | Tensor) -> MaskNoise:
+        """Return the noise of the clips at `clips`: a slice, or an index (n,)."""
+        return MaskNoise(self.audio[clips], self.video[clips])

@@ -34,8 +34,8 @@ def run(
     memory: Annotated[
         str | None,
         typer.Option(
-            metavar="CLIPS",
-            help="Clips in the rehearsal memory, for methods that have one.",
+            metavar="CLIPS|BYTES",
+            help="Size of the rehearsal memory, for methods that have one: 2000, or 512MiB.",
             rich_help_panel=_RUN,
         ),
     ] = None,
@@ -139,6 +139,8 @@ def run(
         avbench run --strategy avcl --scenario vggsound-stream
 
         avbench run -s er --memory 500 --seed 1
+
+        avbench run -s avcl-plus --memory 16MiB
 
         avbench run -s avcl --set core_ratio=0.25 --epochs 2
 

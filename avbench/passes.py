@@ -1,7 +1,7 @@
 """Passes of the backbone that a method makes beside the training's own: of other clips, or with other weights.
 
-They run in the run's precision, draw their masks from the method's own generators, and leave model, optimiser
-and gradients as they are.
+They run in the run's precision, take their masks as given, and leave model, optimiser and gradients as they
+are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Passes of the backbone that a method makes beside the training's own: of other clips, or with other weights.
+"""Passes of the backbone that a method makes beside the training's own: of other clips, with other weights.
 
-They run in the run's precision, take their masks as given, and leave model, optimiser and gradients as they
-are.
+They run in the run's precision, take their masks as given, and leave model, optimiser and gradients alone.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import difflib
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import numpy as np
 import torch
 from avalanche.core import BaseSGDPlugin
 
@@ -153,9 +154,16 @@ class Method(BaseSGDPlugin):
 
     def generator(self, name: str) -> torch.Generator:
         """Return the method's CPU random generator called `name`; draw from no other."""
+        return self._attached_randomness().torch(f"method/{name}")
+
+    def numpy_generator(self, name: str) -> np.random.Generator:
+        """Return the method's NumPy generator called `name`: for numbers that Python code decides by."""
+        return self._attached_randomness().numpy(f"method/{name}")
+
+    def _attached_randomness(self) -> Randomness:
         if self._randomness is None:
             raise RunError(f"{type(self).__name__} draws random numbers before `attach` was called")
-        return self._randomness.torch(f"method/{name}")
+        return self._randomness
 
     # Avalanche's hooks, with our types. All do nothing here.
 

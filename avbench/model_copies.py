@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
     from avbench.backbone.model import CAVMAE
@@ -13,9 +14,13 @@ if TYPE_CHECKING:
 
 def frozen_copy(model: CAVMAE) -> CAVMAE:
     """Return a copy of `model` that takes no gradient."""
-    # Gradients are not copied along: a copy that is made in mid-training would hold them for ever.
-    memo = {id(value.grad): None for value in model.parameters() if value.grad is not None}
-    return copy.deepcopy(model, memo).requires_grad_(False)
+    # Parameters are cloned by hand: deepcopy would take their gradients along, and copy what fake tensors
+    # belong to.
+    clones: dict[int, object] = {
+        id(value): nn.Parameter(value.detach().clone(), requires_grad=False) for value in model.parameters()
+    }
+    clones |= {id(value): value.detach().clone() for value in model.buffers()}
+    return copy.deepcopy(model, clones)
 
 
 @torch.no_grad()

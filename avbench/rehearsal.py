@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from avbench.capacity import as_capacity, bytes_of
 from avbench.clips import ClipBatch, ClipGeometry
@@ -69,8 +70,12 @@ class RehearsalMemory:
     def __len__(self) -> int:
         return min(self.seen, self.capacity) if self.seen else 0
 
-    def add(self, batch: ClipBatch) -> None:
+    def add(self, batch: ClipBatch, *, only: Tensor | None = None) -> None:
         """Offer every clip of `batch` to the reservoir, in order.
+
+        Args:
+            batch: the clips.
+            only: (B,) bool, which of them to offer; the others are no part of the stream it samples from.
 
         The n-th clip offered since the start is taken if n <= capacity, and afterwards with probability
         capacity / n, in place of a clip drawn uniformly. Where two clips of the batch draw one slot, the
@@ -80,6 +85,11 @@ class RehearsalMemory:
         memory's bytes do not hold a single clip.
         """
         generator = self._drawing()
+        # Tensors without values, as when memory is measured without running, are taken for yes.
+        if only is not None and not isinstance(only, FakeTensor):
+            batch = batch[only.nonzero()[:, 0]]
+            if not len(batch):
+                return
         incoming = _parts(batch)
         if not self._slots:
             self._allocate(incoming, batch.geometry)

@@ -20,22 +20,21 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from avbench.backbone import Tokens
-from avbench.clips import MODALITIES, ClipBatch
+from avbench.capacity import Capacity
+from avbench.clips import ClipBatch
 from avbench.errors import InputError
 from avbench.matching import CrossAttention, matching_loss
 from avbench.method import Method, Strategy
 from avbench.rehearsal import RehearsalMemory
+from avbench.stored_features import pooled_features, squared_distance, stored_features, with_features
 
 from .correlation import correlation, draw_pruned
-from .importance import CoreQueries, core_half, core_queries, core_size, importance
-from .motion import most, motion
-from .selection import draw_order, select_audio, select_video
+from .importance import CoreQueries, check_core_ratio, core_half, core_queries, importance
+from .selection import select_audio, select_video
 
-Selection = Literal["avcl", "lpis", "rca", "random", "mats", "none"]
+Selection = Literal["avcl", "lpis", "rca", "none"]
 
 
 class AVCL(Method):
@@ -46,12 +45,12 @@ class AVCL(Method):
     - "lpis": drawn by importance, nothing pruned (RCA off).
     - "rca": pruned, but every other patch is as likely to be drawn (LPIS off). The core half and the
       queries that the correlation is about still come from the attention.
-    - "random": half of the patches, each as likely. No matching module.
-    - "mats": the video patches that move most, and audio patches at random. No matching module.
     - "none": all patches; what is left is DER++.
 
+    The ablation's other two, random patches and those that move, are the methods `random` and `mats`.
+
     Args:
-        capacity: clips in the rehearsal memory.
+        capacity: size of the rehearsal memory, in clips or in bytes.
         core_ratio: share of a clip's patches that is selected, and size of the core half.
         chunk: time steps of audio that are drawn together.
         temperature: of the attention that scores importance.
@@ -64,7 +63,7 @@ class AVCL(Method):
     def __init__(
         self,
         *,
-        capacity: int = 2000,
+        capacity: Capacity = 2000,
         core_ratio: float = 0.5,
         chunk: int = 4,
         temperature: float = 0.4,
@@ -72,12 +71,13 @@ class AVCL(Method):
         selection: Selection = "avcl",
     ) -> None:
         super().__init__()
-        if not 0 < core_ratio <= 1:
-            raise InputError(f"core_ratio={core_ratio} is not a share: give more than 0 and at most 1")
+        check_core_ratio(core_ratio)
         if chunk < 1:
             raise InputError(f"chunk={chunk} time steps cannot be drawn: give 1 or more")
-        if not temperature > 0:
-            raise InputError(f"temperature={temperature} is not positive")
+        if not 0 < temperature < float("inf"):
+            raise InputError(f"temperature={temperature} is not positive: give more than 0")
+        if not 0 <= penalty < float("inf"):
+            raise InputError(f"penalty={penalty} is not a weight: give 0 or more")
         self.core_ratio = core_ratio
         self.chunk = chunk
         self.temperature = temperature
@@ -89,22 +89,13 @@ class AVCL(Method):
         self.memory = RehearsalMemory(capacity)
         # Of the current step; None between steps.
         self.incoming: ClipBatch | None = None
-        self.stored_features: tuple[Tensor, Tensor] | None = None
+        self.stored: Tokens | None = None
 
     def attach(self, strategy: Strategy) -> None:
         """Get ready to train. Raises InputError where the selected half leaves nothing to reconstruct."""
         super().attach(strategy)
-        if self.selection == "none":
-            return
-        for modality in MODALITIES:
-            patches, kept = strategy.model.geometry.patches(modality), strategy.model.kept_patches(modality)
-            selected = core_size(patches, self.core_ratio)
-            if kept >= selected:
-                raise InputError(
-                    f"core_ratio={self.core_ratio} selects {selected} of {patches} {modality} patches, but "
-                    f"mask_ratio={strategy.model.mask_ratio} encodes {kept} of them, which leaves none to "
-                    "reconstruct: give a larger core_ratio or a larger mask_ratio"
-                )
+        if self.selection != "none":
+            check_core_ratio(self.core_ratio, strategy.model)
 
     def before_forward(self, strategy: Strategy, **kwargs: Any) -> None:
         """Join rehearsed clips to the incoming ones, and leave of both only the selected patches."""
@@ -116,25 +107,18 @@ class AVCL(Method):
         if rehearsed is None:
             strategy.mbatch = self._select_first(incoming)
         else:
-            self.stored_features = rehearsed.extras["audio_features"], rehearsed.extras["video_features"]
+            self.stored = stored_features(rehearsed)
             strategy.mbatch = self._select(incoming + rehearsed)
 
     def before_backward(self, strategy: Strategy, **kwargs: Any) -> None:
         """Add the penalty of the rehearsed clips, then offer the incoming ones to the memory."""
         assert self.incoming is not None
         output, count = strategy.mb_output, strategy.incoming
-        if self.stored_features is not None:
-            audio, video = self.stored_features
-            distance = F.mse_loss(output.audio_pooled[count:], audio)
-            distance = distance + F.mse_loss(output.video_pooled[count:], video)
-            strategy.loss = strategy.loss + self.penalty * distance
-        self.memory.add(
-            self.incoming.with_extras(
-                audio_features=output.audio_pooled[:count].detach(),
-                video_features=output.video_pooled[:count].detach(),
-            )
-        )
-        self.incoming = self.stored_features = None
+        if self.stored is not None:
+            features = pooled_features(output, slice(count, None))
+            strategy.loss = strategy.loss + self.penalty * squared_distance(features, self.stored)
+        self.memory.add(with_features(self.incoming, pooled_features(output, slice(count))))
+        self.incoming = self.stored = None
 
     def _assess(self, strategy: Strategy, incoming: ClipBatch, rehearsed: ClipBatch | None) -> ClipBatch:
         """Train the matching module, and return the incoming clips with what it tells of their patches.
@@ -199,15 +183,6 @@ class AVCL(Method):
         if self.selection == "none":
             return clips
         generator = self.generator("selection")
-        audio_budget = core_size(clips.audio.shape[1], self.core_ratio)
-        video_budget = core_size(clips.video.shape[1], self.core_ratio)
-        if not self.uses_matching:
-            audio = draw_order(torch.ones(clips.audio.shape[:2]), generator).to(clips.device)
-            if self.selection == "mats":
-                video = most(motion(clips.video, clips.geometry), video_budget)
-            else:
-                video = draw_order(torch.ones(clips.video.shape[:2]), generator).to(clips.device)
-            return clips.select(audio=audio[:, :audio_budget], video=video[:, :video_budget])
         every_audio = torch.ones(clips.audio.shape[:2], device=clips.device)
         every_video = torch.ones(clips.video.shape[:2], device=clips.device)
         extras = clips.extras

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avbench.clips import take
+from avbench.backbone import CAVMAE
+from avbench.clips import MODALITIES, take
+from avbench.errors import InputError
 from avbench.matching import CrossAttention
 
 TEMPERATURE = 0.4
@@ -59,6 +61,23 @@ def core_half(scores: Tensor, core_ratio: float = CORE_RATIO) -> Tensor:
 def core_size(patches: int, core_ratio: float = CORE_RATIO) -> int:
     """Return how many of a clip's `patches` make its core half, which is also the selection's budget."""
     return int(patches * core_ratio)
+
+
+def check_core_ratio(core_ratio: float, model: CAVMAE | None = None) -> None:
+    """Raise InputError where `core_ratio` is no share, or leaves `model` nothing to reconstruct."""
+    if not 0 < core_ratio <= 1:
+        raise InputError(f"core_ratio={core_ratio} is not a share: give more than 0 and at most 1")
+    if model is None:
+        return
+    for modality in MODALITIES:
+        patches, kept = model.geometry.patches(modality), model.kept_patches(modality)
+        selected = core_size(patches, core_ratio)
+        if kept >= selected:
+            raise InputError(
+                f"core_ratio={core_ratio} selects {selected} of {patches} {modality} patches, but "
+                f"mask_ratio={model.mask_ratio} encodes {kept} of them, which leaves none to "
+                "reconstruct: give a larger core_ratio or a larger mask_ratio"
+            )
 
 
 def core_queries(relation: CrossAttention, scores: Importance, core_ratio: float = CORE_RATIO) -> CoreQueries:

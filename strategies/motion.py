@@ -1,4 +1,4 @@
-"""Selection without a matching module, for the ablation: patches at random, or video patches by motion."""
+"""How much video patches move, and the patches that move most: motion-centric selection of the ablation."""
 
 from __future__ import annotations
 

@@ -190,3 +190,11 @@ def test_frames_are_normalised_channel_by_channel():
 def test_frames_that_are_normalised_already_stay():
     patches = torch.randn(2, 3, 768)
     assert normalise_frames(patches) is patches
+
+
+def test_normalised_frames_join_others_by_normalising_them(clips: Any) -> None:
+    plain, normalised = clips(2, 1), clips(3, 2).normalised()
+    assert normalised.video.is_floating_point()
+    for joined in (plain + normalised, plain.normalised() + clips(3, 2)):
+        torch.testing.assert_close(joined.video, (plain + clips(3, 2)).normalised().video)
+    torch.testing.assert_close((normalised + plain).video[3:], plain.normalised().video)

@@ -97,3 +97,21 @@ def test_derived_seeds_suit_every_generator(names):
     assert 0 <= seed < 2**63
     assert seed != derive_seed(8, *names)
     assert seed != derive_seed(7, *names, "more")
+
+
+def test_a_state_is_taken_up_by_generators_that_others_hold():
+    randomness = Randomness(1)
+    held = randomness.torch("shuffle")
+    state = randomness.state_dict()
+    wanted = torch.rand(3, generator=held).tolist()
+    randomness.load_state_dict(state)
+    assert randomness.torch("shuffle") is held
+    assert torch.rand(3, generator=held).tolist() == wanted
+
+
+def test_draws_can_be_undone():
+    randomness = Randomness(1)
+    wanted = draws(Randomness(1), "shuffle")
+    with randomness.undisturbed("shuffle"):
+        torch.rand(5, generator=randomness.torch("shuffle"))
+    assert draws(randomness, "shuffle") == wanted

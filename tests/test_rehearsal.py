@@ -153,3 +153,25 @@ def test_what_cannot_be_is_said(clips: Clips) -> None:
         memory.add(clips(2).with_extras(features=torch.zeros(2, 3)))
     with pytest.raises(InputError, match="capacity of 4"):
         RehearsalMemory(5).load_state_dict(memory.state_dict())
+
+
+def test_what_is_read_from_slots_can_be_written_back(clips: Clips) -> None:
+    memory = memory_of(6)
+    memory.add(numbered(clips(6), 0))
+    slots = memory.sample_slots(3)
+    assert len(set(slots.tolist())) == 3
+    changed = memory.read(slots).with_extras(number=torch.full((3,), -1.0, dtype=torch.float64))
+    memory.write(slots, changed)
+    numbers = memory.contents["extra/number"].tolist()
+    assert [number == -1.0 for number in numbers] == [slot in slots.tolist() for slot in range(6)]
+    assert memory.seen == 6
+    with pytest.raises(RunError, match="extra/number"):
+        memory.write(slots, clips(3))
+
+
+def test_refused_clips_are_no_part_of_the_stream(clips: Clips) -> None:
+    memory = memory_of(10)
+    memory.add(numbered(clips(4), 0), only=torch.tensor([True, False, False, True]))
+    memory.add(numbered(clips(2), 4), only=torch.tensor([False, False]))
+    assert memory.contents["clip"].tolist() == [0, 3]
+    assert memory.seen == 2

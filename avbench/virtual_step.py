@@ -58,7 +58,7 @@ def stepped(optimiser: torch.optim.Optimizer, parameter: Tensor, gradient: Tenso
     mean = gradient * (1 - first) + (first * state["exp_avg"] if state else 0)
     square = gradient.square() * (1 - second) + (second * state["exp_avg_sq"] if state else 0)
     # The counter is a tensor; nothing here reads a value back from the device.
-    step = (state["step"] if state else torch.zeros(())).to(parameter.device) + 1
+    step = (state["step"] if state else torch.zeros(())).to(parameter.device).double() + 1
     scale = (square / (1 - second**step)).sqrt() + group["eps"]
     result: Tensor = parameter - group["lr"] / (1 - first**step) * mean / scale
     return result

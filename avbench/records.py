@@ -161,7 +161,7 @@ class RunRecord(_Part):
         identity: 12 hexadecimal digits, `identity_of` everything that can change a score but the seed.
         source: where the clips come from: "vggsound", "audioset", "rendered", ... Tables label what is
             rendered and never average over sources.
-        store: fingerprint of the store of clips.
+        store: names the clips: the store's fingerprint, for rendered clips a digest of what is rendered.
         start: fingerprint of the start checkpoint's tensors; "random" where there was none.
         plugin_code: "strategy" and "scenario", as far as they are not built in: a digest of the plugin's
             file, or its package and version. What such a file imports is not in it.
@@ -243,7 +243,7 @@ def identity_of(
 
     Args:
         configuration: the resolved configuration, plain data.
-        store: fingerprint of the clips.
+        store: names the clips, `ClipStore.clips_name`.
         start: fingerprint of the start.
         plugin_code: see `RunRecord`; an edited plugin is another run.
     """

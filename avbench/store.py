@@ -11,6 +11,7 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,21 @@ class ClipStore:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    @property
+    def clips_name(self) -> str:
+        """What names the clips in a record, as far as runs may be compared: 32 hexadecimal digits.
+
+        The fingerprint; for rendered clips a digest of what is rendered. Another processor rounds the last
+        place of a rendered clip otherwise, so that stores of one recipe differ in some bytes. That moves a
+        run as another number of threads does, and makes no other experiment.
+        """
+        if "world" not in self.provenance:
+            return self.fingerprint
+        recipe = {name: self.provenance[name] for name in ("world", "classes")}
+        rows = [(entry.key, entry.label, entry.split) for entry in self.entries]
+        named = [asdict(self.format), self.source, recipe, rows]
+        return xxhash.xxh3_128_hexdigest(json.dumps(named, sort_keys=True).encode())
 
     def number(self, key: str) -> int:
         """Return the number of the clip called `key`; InputError if there is none."""

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from avbench import jpeg
 from avbench.errors import DataError, InputError
 from avbench.store import ClipEntry, ClipStore
+from avbench.store_writer import StoreWriter
 
 
 @pytest.fixture
@@ -142,3 +143,22 @@ def test_a_store_that_was_replaced_is_not_taken_for_the_old_one(store, make_stor
     make_store(store.path, 4)
     with pytest.raises(DataError, match="replaced"):
         pickle.loads(pickled)
+
+
+def test_real_clips_are_named_by_their_bytes_and_rendered_ones_by_their_recipe(
+    tmp_path, store_format, encoded_clip
+) -> None:
+    def store(name: str, clip: str, provenance: dict[str, object]) -> ClipStore:
+        with StoreWriter(tmp_path / name, store_format, "noise", provenance) as writer:
+            made = encoded_clip(clip)
+            writer.add(ClipEntry("a", "class", "train"), made.jpegs, made.waveform, made.spectrogram)
+            writer.finish()
+        return ClipStore(tmp_path / name)
+
+    real, other = store("real", "one", {}), store("other", "two", {})
+    assert real.clips_name == real.fingerprint != other.clips_name
+    rendered = {"world": 1, "classes": "stream", "jpeg": "pillow"}
+    here, there = store("here", "one", rendered), store("there", "two", {**rendered, "jpeg": "simplejpeg"})
+    assert here.fingerprint != there.fingerprint
+    assert here.clips_name == there.clips_name != here.fingerprint
+    assert store("new", "one", {**rendered, "world": 2}).clips_name != here.clips_name

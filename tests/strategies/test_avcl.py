@@ -18,7 +18,7 @@ from avbench.registry import catalogue
 PLUGIN = catalogue("strategy").get("avcl")
 AVCL = PLUGIN.cls
 IMPORTANCE = importlib.import_module(PLUGIN.origin.rpartition(".")[0] + ".importance")
-SELECTIONS = ("avcl", "lpis", "rca", "random", "mats", "none")
+SELECTIONS = ("avcl", "lpis", "rca", "none")
 
 
 def avcl(**options: Any) -> Any:
@@ -182,14 +182,19 @@ def test_ablations_store_what_they_use_and_no_more(pretraining: Any, clips: Any)
         "avcl": (True, {"importance", "queries", "pruning"}),
         "lpis": (True, {"importance"}),
         "rca": (True, {"queries", "pruning"}),
-        "random": (False, set()),
-        "mats": (False, set()),
         "none": (False, set()),
     }
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"core_ratio": 0.0}, {"core_ratio": 1.5}, {"chunk": 0}, {"temperature": 0}]
+    "wrong",
+    [
+        {"core_ratio": 0.0},
+        {"core_ratio": 1.5},
+        {"chunk": 0},
+        {"temperature": 0},
+        {"penalty": float("nan")},
+    ],
 )
 def test_options_that_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -36,6 +36,7 @@ class Entry:
         unfinished: how runs that did not finish ended, by seed.
         joint: whether it trains on all tasks at once: an upper bound, without forgetting.
         needs_boundaries: whether it is told where tasks begin and end.
+        evaluates_copy: whether its scores are those of a slow copy that it keeps.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Entry:
     unfinished: Mapping[int, str]
     joint: bool
     needs_boundaries: bool
+    evaluates_copy: bool
 
     @property
     def label(self) -> str:
@@ -140,6 +142,7 @@ def _entry(records: list[RunRecord], seeds: list[int], differing: tuple[str, ...
         unfinished=unfinished,
         joint=bool(runs) and all(len(run.stages) < len(run.tasks) for run in runs.values()),
         needs_boundaries=first.needs_boundaries,
+        evaluates_copy=first.evaluates_copy,
     )
 
 

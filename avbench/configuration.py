@@ -45,7 +45,7 @@ class RunConfig(BaseModel):
         threads: of torch on the CPU, by default OMP_NUM_THREADS, or as many as there are cores, at most 4.
             Another number adds up in another order, and training carries that on: results differ as much
             as between seeds.
-        plugins: Python files with further strategies and scenarios.
+        plugins: further strategies and scenarios: Python files, or classes as "package.module:Class".
         strategy_options, scenario_options: every option of the two, in full.
     """
 

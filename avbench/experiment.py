@@ -108,10 +108,9 @@ def run_experiment(
 
 def _prepare(config: RunConfig, console: Console) -> _Parts:
     """Open the clips, make the model, and fill in the record as far as it is known before the run."""
-    plugins = [Path(file) for file in config.plugins]
     used = {
-        "scenario": catalogue("scenario", plugins).get(config.scenario),
-        "strategy": catalogue("strategy", plugins).get(config.strategy),
+        "scenario": catalogue("scenario", config.plugins).get(config.scenario),
+        "strategy": catalogue("strategy", config.plugins).get(config.strategy),
     }
     plugin_code = {kind: plugin.code for kind, plugin in used.items() if plugin.code}
     scenario = used["scenario"].cls(**config.scenario_options)
@@ -225,6 +224,7 @@ def _train_and_measure(parts: _Parts, findings: Findings, progress: RunProgress)
                 strategy.train(experience)
             with progress.measuring(f"after {experience.task_name}"), findings.timed("evaluate"):
                 evaluated = method.evaluated_model(parts.backbone)
+                findings.evaluates_copy = evaluated is not parts.backbone
                 scores = measure_retrieval(evaluated, stream.gallery, config.device)
             findings.stages.append((experience.task_name, scores))
     finally:

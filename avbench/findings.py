@@ -38,6 +38,7 @@ class Findings:
 
     Attributes:
         started: when it began.
+        evaluates_copy: whether scores are those of a slow copy that the method keeps.
         at_start: scores before any training; None until measured.
         stages: name and scores of each stage, in order.
         losses: by stage and epoch: their sum and the number of steps.
@@ -48,6 +49,7 @@ class Findings:
     """
 
     started: str = field(default_factory=now)
+    evaluates_copy: bool = False
     at_start: StageScores | None = None
     stages: list[tuple[str, StageScores]] = field(default_factory=list)
     losses: dict[tuple[int, int], tuple[float, int]] = field(default_factory=dict)
@@ -110,6 +112,7 @@ def record_of(header: Mapping[str, Any], findings: Findings, ending: Ending) -> 
         )
     return RunRecord(
         **header,
+        evaluates_copy=findings.evaluates_copy,
         stages=[name for name, _ in findings.stages],
         recall_at_start={} if findings.at_start is None else findings.at_start.recall,
         recall=recall,

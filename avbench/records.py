@@ -166,6 +166,8 @@ class RunRecord(_Part):
         plugin_code: "strategy" and "scenario", as far as they are not built in: a digest of the plugin's
             file, or its package and version. What such a file imports is not in it.
         needs_boundaries: whether the method is told where a task ends.
+        evaluates_copy: whether retrieval was measured with a slow copy that the method keeps, not with the
+            model being trained.
         tasks: names of the trained tasks in the stream's order: columns of every matrix.
         stages: names of the stages finished so far: rows. As `tasks` if complete; a method that trains
             on all tasks at once has one.
@@ -192,6 +194,7 @@ class RunRecord(_Part):
     start: str
     plugin_code: dict[str, str] = Field(default_factory=dict)
     needs_boundaries: bool
+    evaluates_copy: bool = False
     tasks: list[str]
     stages: list[str]
     gallery: int

@@ -74,13 +74,14 @@ def _merge(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, str], lis
     return given, origins, mistakes
 
 
-def _plugins(files: Any, mistakes: list[str]) -> dict[str, Catalogue]:
+def _plugins(given: Any, mistakes: list[str]) -> dict[str, Catalogue]:
     try:
-        paths = [Path(file) for file in convert(list[str], files)]
-        return {"strategy": catalogue("strategy", paths), "scenario": catalogue("scenario", paths)}
+        named = convert(list[str], given)
+        return {"strategy": catalogue("strategy", named), "scenario": catalogue("scenario", named)}
     except (AvbenchError, ValueError) as error:
-        mistakes.append(str(error) if isinstance(error, AvbenchError) else f"plugins: {error}")
-        return {"strategy": catalogue("strategy"), "scenario": catalogue("scenario")}
+        # Without it, names and options that are right would be told to be wrong.
+        raise_all([*mistakes, str(error) if isinstance(error, AvbenchError) else f"plugins: {error}"])
+        raise
 
 
 def _short_names(classes: Mapping[str, type[Any]]) -> list[str]:
@@ -141,9 +142,8 @@ def _check_values(values: dict[str, Any], origins: Mapping[str, str], mistakes: 
         for each in error.errors():
             key = str(each["loc"][0]) if each["loc"] else ""
             where = f" by {origins[key]}" if key in origins else ""
-            mistakes.append(
-                f"{key}: {each['msg'][:1].lower()}{each['msg'][1:]} (given {each['input']!r}{where})"
-            )
+            reason = each["msg"].removeprefix("Value error, ")
+            mistakes.append(f"{key}: {reason[:1].lower()}{reason[1:]} (given {each['input']!r}{where})")
 
 
 def _check_together(values: dict[str, Any], classes: Mapping[str, type[Any]], mistakes: list[str]) -> None:

@@ -208,7 +208,8 @@ def _ranked(cells: Sequence[Cell], entries: Sequence[Entry], better: Better) -> 
 
 
 def _label(entry: Entry) -> str:
-    return entry.label + (" †" if entry.needs_boundaries else "") + (" ‡" if entry.joint else "")
+    marks = {"†": entry.needs_boundaries, "§": entry.evaluates_copy, "‡": entry.joint}
+    return " ".join([entry.label, *(mark for mark, holds in marks.items() if holds)])
 
 
 def _seeds(entry: Entry) -> str:
@@ -250,6 +251,8 @@ def _notes(comparison: Comparison, forgetting: Forgetting) -> list[str]:
         notes.append("‡ trains on all tasks at once: an upper bound, not ranked, without forgetting.")
     if any(entry.needs_boundaries for entry in comparison.entries):
         notes.append("† is told where tasks begin and end.")
+    if any(entry.evaluates_copy for entry in comparison.entries):
+        notes.append("§ retrieval is measured with a slow copy of the model that the method keeps.")
     notes.append(
         "Memory: rehearsal memory and other state kept between steps; the peak of a training step counts "
         "parameters, gradients, optimiser state, other state, batch and activations. Clips/s: clips of the "

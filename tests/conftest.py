@@ -46,6 +46,8 @@ from avbench.store_writer import StoreWriter
 from avbench.training import ContinualPretraining
 
 FIXTURES = Path(__file__).parent / "fixtures"
+# A package of its own, whose tests run where it is installed: see test_example_plugin.py.
+collect_ignore = ["example_plugin"]
 
 
 @pytest.fixture(scope="session")

@@ -102,9 +102,9 @@ def test_all_mistakes_are_told_at_once() -> None:
     ("options", "message"),
     [
         ({"capasity": 3}, "strategy 'er' has no option 'capasity' (did you mean capacity?)"),
-        ({"capacity": "lots"}, "option 'capacity' of strategy 'er': input should be a valid integer"),
+        ({"capacity": "lots"}, "option 'capacity' of strategy 'er': a rehearsal memory is a number of clips"),
         ({"capacity": 2.5}, "option 'capacity' of strategy 'er'"),
-        ({"capacity": True}, "not true or false (given True)"),
+        ({"capacity": True}, "such as 2000, or of bytes with a unit, such as 512MiB (units"),
         ({"capacity": 0}, "strategy 'er': a rehearsal memory of 0 clips holds nothing"),
     ],
 )
@@ -131,6 +131,8 @@ def test_misspelt_option_in_short_form_is_no_setting() -> None:
         ("betas", [0.9, 2.0]),
         ("workers", -1),
         ("batch_size", None),
+        ("memory", "lots"),
+        ("memory", 0),
         ("micro_batch_size", 1000),
         ("data", "/no/such/folder"),
         ("augment", "maybe"),

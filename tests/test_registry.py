@@ -40,6 +40,9 @@ class Distribution:
     def __init__(self, name: str) -> None:
         self.name, self.version = name, "1.2"
 
+    def read_text(self, filename: str) -> None:
+        """No direct_url.json: it is not installed editable."""
+
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
@@ -193,3 +196,79 @@ def test_plugin_file_that_cannot_be_one(tmp_path: Path, name: str, content: str,
 def test_missing_plugin_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such file"):
         catalogue("strategy", [tmp_path / "gone.py"])
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An importable package without a distribution: a method, a scenario, and a class that is neither."""
+    folder = tmp_path / "their_package"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "parts.py").write_text(
+        METHOD.format(name="MyMethod", what="it")
+        + METHOD.format(name="MyER", what="that")
+        + "from avbench.scenario import Scenario\n"
+        + 'class MyStream(Scenario):\n    """Two tasks."""\n    def tasks(self):\n        return ()\n'
+        + "class Neither: pass\nnumber = 3\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    yield "their_package.parts"
+    for name in ("their_package", "their_package.parts"):
+        sys.modules.pop(name, None)
+
+
+def test_class_of_an_importable_package(package: str) -> None:
+    given = [f"{package}:MyMethod", f"{package}:MyER", f"{package}:MyStream"]
+    strategies, scenarios = catalogue("strategy", given), catalogue("scenario", given)
+    plugin = strategies.get("my-method")
+    assert (plugin.sentence, plugin.origin) == ("Do it.", f"{package}:MyMethod")
+    # No distribution tells a version: the code is named by a digest of its file.
+    assert plugin.code.startswith(f"{package}:MyMethod ")
+    assert strategies.get("my-er").cls.__name__ == "MyER"
+    assert scenarios.get("my-stream").cls.__name__ == "MyStream"
+    assert "my-stream" not in strategies.plugins
+    assert "my-method" not in scenarios.plugins
+
+
+def test_code_of_an_edited_file_is_another(package: str, tmp_path: Path) -> None:
+    before = catalogue("strategy", [f"{package}:MyMethod"]).get("my-method").code
+    with (tmp_path / "their_package" / "parts.py").open("a") as file:
+        file.write("# edited\n")
+    assert catalogue("strategy", [f"{package}:MyMethod"]).get("my-method").code != before
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("{}:MyMetod", r"has no such class \(did you mean MyMethod\?\)"),
+        ("{}:number", "has no such class"),
+        ("{}:Neither", "it is a subclass neither of avbench.method.Method"),
+        ("my_own.py:MyOwn", "its import failed with ModuleNotFoundError"),
+        ("{}.gone:X", "its import failed with ModuleNotFoundError"),
+        ("{}", "a class of an installed package, package.module:Class"),
+    ],
+)
+def test_class_that_cannot_be_a_plugin(package: str, given: str, reason: str) -> None:
+    with pytest.raises(InputError, match=f"--plugin .*{reason}"):
+        catalogue("strategy", [given.format(package)])
+
+
+def test_built_in_or_installed_class_given_as_plugin_is_the_same_plugin(install) -> None:  # type: ignore[no-untyped-def]
+    install("my_method", "their_method", METHOD.format(name="Theirs", what="this"), "Theirs")
+    er = catalogue("strategy").get("er").cls
+    found = catalogue("strategy", [f"{er.__module__}:{er.__name__}", "their_method:Theirs"])
+    assert found.get("er").code == ""
+    assert found.get("my-method").cls.__name__ == "Theirs"
+    assert "theirs" not in found.plugins
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [("my-method", "MyMethod"), ("lwf", "LwFPlugin"), ("gdumb", "GDumbPlugin"), ("gss-greedy", "GSS_greedy")],
+)
+def test_names_of_classes(package: str, tmp_path: Path, name: str, cls: str) -> None:
+    method = f"from avbench.method import Method\nclass {cls}(Method):\n    pass\n"
+    (tmp_path / "their_package" / "parts.py").write_text(method)
+    found = catalogue("strategy", [f"{package}:{cls}"])
+    assert name in {each.removesuffix("-plugin") for each in found.plugins}

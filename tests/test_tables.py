@@ -107,3 +107,10 @@ def test_boundaries_are_marked(make_record):
 def test_tables_and_plots_need_no_torch(module):
     code = f"import sys, avbench.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+
+
+def test_scores_of_a_slow_copy_are_marked(make_record):
+    made, found = rows([make_record("cls-er", evaluates_copy=True), make_record("er")])
+    assert set(found) == {"cls-er §", "er"}
+    assert any(note.startswith("§ retrieval is measured with a slow copy") for note in made.notes)
+    assert not any(note.startswith("§") for note in rows([make_record("er")])[0].notes)

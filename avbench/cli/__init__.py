@@ -1,4 +1,4 @@
-"""The command line: `avbench run | table | plot | list | data | pretrain | memory | bench`.
+"""The command line: `avbench run | table | plot | list | data | pretrain | memory | bench | check | new`.
 
 Modules here import nothing heavy at their top, so that help comes at once; commands import what they need
 when they are called.
@@ -15,7 +15,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from avbench.cli import bench, data, memory, plot, pretrain, run, table
+from avbench.cli import bench, check, data, memory, new, plot, pretrain, run, table
 from avbench.cli import list as listing
 from avbench.errors import AvbenchError
 
@@ -36,6 +36,8 @@ app.add_typer(data.app, name="data")
 app.command("pretrain")(pretrain.pretrain)
 app.command("memory")(memory.memory)
 app.command("bench")(bench.bench)
+app.command("check")(check.check)
+app.add_typer(new.app, name="new")
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,7 +35,11 @@ def memory(
     ] = None,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     plugin: Annotated[
-        list[Path] | None, typer.Option(help="A Python file with a further strategy; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|CLASS",
+            help="A further strategy: a Python file, or package.module:Class; may be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Show the peak memory of a training step per method, without running it.

@@ -113,9 +113,11 @@ def run(
         ),
     ] = None,
     plugin: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="Python file with a strategy or scenario of yours; may be repeated.",
+            metavar="FILE|CLASS",
+            help="Strategy or scenario of yours: a Python file, or package.module:Class, which may also be a "
+            "plugin of Avalanche; may be repeated.",
             rich_help_panel=_SETTINGS,
         ),
     ] = None,
@@ -146,6 +148,8 @@ def run(
 
         avbench run -s my-method --plugin my_method.py
 
+        avbench run -s from-scratch-training --plugin avalanche.training.plugins:FromScratchTrainingPlugin
+
         avbench run -s avcl --backbone base --data stores/vggsound --start checkpoint.pth --device cuda
     """
     given: dict[str, Any] = {
@@ -153,7 +157,7 @@ def run(
         "start": start, "epochs": epochs, "batch_size": batch_size, "micro_batch_size": micro_batch_size,
         "learning_rate": learning_rate, "precision": precision, "device": device, "threads": threads,
         "data": data, "augment": augment, "workers": workers,
-        "plugins": [str(path) for path in plugin] if plugin else None,
+        "plugins": plugin or None,
     }  # fmt: skip
     from avbench.configuration import Layer, read_assignments, read_yaml
     from avbench.experiment import run_experiment

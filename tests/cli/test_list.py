@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,9 @@ from typer.testing import CliRunner
 
 from avbench.cli import app
 from avbench.errors import InputError
+from avbench.registry import catalogue
 
-COMMANDS = ["run", "table", "plot", "list", "data", "pretrain", "memory", "bench"]
+COMMANDS = ["run", "table", "plot", "list", "data", "pretrain", "memory", "bench", "check", "new"]
 METHOD = '''
 from avbench.method import Method
 
@@ -44,19 +47,70 @@ def test_every_plugin_is_listed() -> None:
         "STELLA",
     ):
         assert part in shown
-    (row,) = [line for line in shown.splitlines() if "│ er " in line]
-    assert "yes" in row
-    (row,) = [line for line in shown.splitlines() if "│ finetune " in line]
-    assert "yes" not in row
+    assert "Rehearses: yes" in entries(shown)["er"]
+    assert "Rehearses: no " in entries(shown)["finetune"]
+
+
+def entries(shown: str) -> dict[str, str]:
+    """What is listed: all that is said of a plugin in one line, by its name."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in shown.splitlines():
+        if begins := re.match(r"[a-z][a-z0-9-]*  ", line):
+            name = begins[0].strip()
+            found[name] = ""
+        if name and (begins or line.startswith(" ")):
+            found[name] += " " + line.removeprefix(name).strip()
+    return found
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_nothing_is_lost_in_a_narrow_terminal(columns: int) -> None:
+    output = CliRunner().invoke(app, ["list"], env={"COLUMNS": str(columns)}, catch_exceptions=False).output
+    assert max(map(len, output.splitlines())) <= columns
+    shown = entries(output)
+    for kind in ("strategy", "scenario"):
+        for name, plugin in catalogue(kind).plugins.items():  # type: ignore[arg-type]
+            assert plugin.sentence in shown[name]
+            assert f"Source: {plugin.cls.paper}" in shown[name]
+            if kind == "strategy":
+                needs = "yes" if plugin.cls.needs_boundaries else "no"
+                assert re.search(rf"Needs boundaries: {needs} +Copies of the model: \d", shown[name])
+
+
+def test_options_of_avalanches_own_plugins() -> None:
+    plugin = "avalanche.training.plugins:SynapticIntelligencePlugin"
+    assert "Copies of the model: unknown" in show("list", "--plugin", plugin)
+    shown = show("list", "synaptic-intelligence", "--plugin", plugin)
+    for part in ("si_lambda", "(must be given)", "float | list[float]", "damping parameter", "1703.04200"):
+        assert part in shown
+
+
+def test_a_broken_package_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("sad", "nowhere_at_all:Sad", "avbench.strategies")
+    monkeypatch.setattr("avbench.registry.entry_points", lambda group: [point] * (group == point.group))
+    shown = entries(show("list"))
+    assert "Cannot be used: its import failed with ModuleNotFoundError" in shown["sad"]
+    assert "Rehearses: yes" in shown["er"]
+
+
+def test_a_method_that_cannot_be_made_leaves_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "sad.py"
+    path.write_text(METHOD.replace("super().__init__()", "raise OSError('no disk')"))
+    shown = entries(show("list", "--plugin", str(path)))
+    assert "Rehearses: ? " in shown["sad"]
+    assert "Rehearses: yes" in shown["er"]
 
 
 def test_options_of_one() -> None:
     shown = show("list", "er")
     for part in (
         "capacity",
-        "int",
+        "clips or bytes",
         "2000",
-        "clips in the rehearsal memory",
+        "With the tiny backbone the defaults are capacity=200",
+        "Copies of the model: 0",
+        "size of the rehearsal memory",
         "Rehearses: yes",
         "avbench.baselines.er",
     ):

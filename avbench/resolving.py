@@ -111,8 +111,9 @@ def _complete_options(values: dict[str, Any], kind: str, cls: type[Any], mistake
     if kind == "strategy" and values["memory"] is not None:
         try:
             memory = convert(Capacity, values["memory"])
-        except ValueError:
-            memory = None  # Told with all other values that are of the wrong type.
+        except ValueError as error:
+            memory = None
+            mistakes.append(f"memory: {error}")
         if "capacity" not in options_of(cls):
             mistakes.append(f"memory: {where} has no rehearsal memory, so its size cannot be set")
         elif memory is not None and given.setdefault("capacity", memory) != memory:

@@ -6,10 +6,12 @@ came in with; later training does not change them. The published code rehearses 
 batch also beside a last, shorter one; here as many as came in.
 """
 
+import math
 from typing import Any
 
 from avbench.backbone import Tokens
 from avbench.capacity import Capacity
+from avbench.errors import InputError
 from avbench.method import Method, Strategy
 from avbench.rehearsal import RehearsalMemory
 from avbench.stored_features import pooled_features, squared_distance, stored_features, with_features
@@ -27,6 +29,8 @@ class DERpp(Method):
 
     def __init__(self, *, capacity: Capacity = 2000, penalty: float = 0.5) -> None:
         super().__init__()
+        if not 0 <= penalty < math.inf:
+            raise InputError(f"penalty={penalty} is no weight: give 0 or more")
         self.penalty = penalty
         self.memory = RehearsalMemory(capacity)
         # Of the clips rehearsed in this step; None between steps.

@@ -91,11 +91,15 @@ def legend_below(figure: Figure, axes: Any, columns: int) -> None:
 
 
 def style_of(number: int) -> dict[str, Any]:
-    """Return colour, marker and line style of the `number`-th method of a figure."""
+    """Return colour, marker and line style of the `number`-th method of a figure.
+
+    Where colours begin again, markers and lines are others: no two of a hundred methods look alike.
+    """
+    again = number // len(COLOURS)
     return {
         "color": COLOURS[number % len(COLOURS)],
-        "marker": MARKERS[number % len(MARKERS)],
-        "linestyle": LINES[number % len(LINES)],
+        "marker": MARKERS[(number + again) % len(MARKERS)],
+        "linestyle": LINES[(number + again) % len(LINES)],
     }
 
 

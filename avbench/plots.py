@@ -5,7 +5,7 @@ Methods keep their colour, marker and line style across the figures of one compa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ MIB = 2**20
 METRIC: Metric = "mean"
 """What is drawn: the mean of R@1, R@5 and R@10."""
 
+# So many methods have the intervals of their curves drawn.
+_WITH_INTERVALS = 6
 _AT_STEP = "activations, gradients and batch at a step's peak"
 # What is held, in the order it is stacked; the rest of a step's peak comes on top.
 _HELD = ("parameters", "optimiser state", "other state")
@@ -33,19 +35,21 @@ def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
     Raises:
         DataError: a file cannot be written.
     """
-    drawn: list[tuple[str, Figure | None]] = [
-        ("memory", memory_by_kind(comparison)),
-        ("accuracy-against-memory", accuracy_against_memory(comparison)),
-        ("forgetting", forgetting_curves(comparison)),
-    ]
-    for entry in comparison.entries:
-        name = entry.name if not entry.differing else f"{entry.name}-{entry.identity}"
-        drawn.append((f"stages-{name}", heat_map(comparison, entry)))
     paths: list[Path] = []
-    for name, figure in drawn:
+    for name, figure in _figures(comparison):
         if figure is not None:
             paths += save(figure, folder / f"{comparison.stem}-{name}")
     return paths
+
+
+def _figures(comparison: Comparison) -> Iterator[tuple[str, Figure | None]]:
+    """Draw one after the other, so that each can be written and closed before the next."""
+    yield "memory", memory_by_kind(comparison)
+    yield "accuracy-against-memory", accuracy_against_memory(comparison)
+    yield "forgetting", forgetting_curves(comparison)
+    for entry in comparison.entries:
+        name = entry.name if not entry.differing else f"{entry.name}-{entry.identity}"
+        yield f"stages-{name}", heat_map(comparison, entry)
 
 
 def memory_by_kind(comparison: Comparison) -> Figure | None:
@@ -132,7 +136,8 @@ def accuracy_against_memory(comparison: Comparison) -> Figure | None:
 def forgetting_curves(comparison: Comparison) -> Figure | None:
     """Draw recall on every task after each stage, one panel a task, one line a method.
 
-    The stage in which a task was trained is marked. None where no method has stages.
+    The stage in which a task was trained is marked. Intervals over seeds are shown for few methods only:
+    those of many would hide the lines, and tables have them. None where no method has stages.
     """
     tasks = comparison.example.tasks
     entries = [
@@ -142,7 +147,9 @@ def forgetting_curves(comparison: Comparison) -> Figure | None:
         return None
     columns = min(4, len(tasks))
     rows = -(-len(tasks) // columns)
-    figure, all_axes = new_figure(rows, columns, width=7.5, height=1.2 + 1.7 * rows, sharex=True, sharey=True)
+    few = len(entries) <= _WITH_INTERVALS
+    height = 1.2 + (1.7 if few else 2.4) * rows
+    figure, all_axes = new_figure(rows, columns, width=7.5, height=height, sharex=True, sharey=True)
     stages = np.arange(1, len(tasks) + 1)
     for task, axes in enumerate(all_axes):
         if task >= len(tasks):
@@ -158,7 +165,7 @@ def forgetting_curves(comparison: Comparison) -> Figure | None:
             means = np.array([point.mean for point in curve])
             style = style_of(number)
             axes.plot(stages, means, **style, markersize=3.5, linewidth=1.2, label=entry.label)
-            if all(point.half_width is not None for point in curve):
+            if few and all(point.half_width is not None for point in curve):
                 spread = np.array([point.half_width for point in curve], dtype=float)
                 axes.fill_between(
                     stages, means - spread, means + spread, color=style["color"], alpha=0.15, linewidth=0

@@ -215,3 +215,20 @@ def test_a_damaged_record_is_not_taken_for_a_run(go) -> None:
     with pytest.raises(Exception, match=r"seed0\.json is not a run record"):
         go()
     assert go(again=True).record.finished
+
+
+def test_a_slow_copy_is_what_retrieval_is_measured_with_unless_configured_otherwise(go) -> None:
+    rates = {"stable_rate": 0.3, "copy_decay": 0.999}
+    copy = go("cls-er", memory=6, strategy_options=rates).record
+    working = go("cls-er", memory=6, strategy_options={**rates, "evaluated": "working"}).record
+    assert (copy.evaluates_copy, working.evaluates_copy) == (True, False)
+    assert copy.losses == working.losses
+    assert copy.modality_gap != working.modality_gap
+    assert copy.recall_at_start == working.recall_at_start
+
+
+def test_a_memory_in_bytes_is_kept_to(go) -> None:
+    record = go("er", memory="100kB").record
+    assert record.configuration["memory"] == "100kB"
+    assert record.memory is not None
+    assert 0 < record.memory.of("rehearsal memory") <= 100_000

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 
 from avbench import plots
 from avbench.comparison import comparisons
-from avbench.figures import save
+from avbench.figures import save, style_of
 from avbench.records import Ending
 
 
@@ -81,3 +81,10 @@ def test_a_heat_map_has_every_number(comparison):
 def test_without_finished_runs_nothing_is_drawn(make_record, tmp_path):
     (found,) = comparisons([make_record(ending=Ending(how="failed", error="x"), summary={})])
     assert plots.write_plots(found, tmp_path) == []
+
+
+def test_no_two_methods_of_many_look_alike():
+    styles = [tuple(style_of(number).values()) for number in range(60)]
+    assert len(set(styles)) == 60
+    # Points have no line: colour and marker alone tell them apart.
+    assert len({style[:2] for style in styles}) == 60

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,15 @@ import torch
 import typer
 
 from avbench.cli import app
+from avbench.comparison import comparisons
+from avbench.records import read_records
 from avbench.registry import catalogue
+from avbench.table_formats import write_tables
+from avbench.tables import table
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MEASURED = ROOT / "results" / "measured"
 # Lines of indented blocks, up to a remark.
 COMMANDS = sorted(
     {
@@ -25,6 +34,11 @@ COMMANDS = sorted(
         if command.strip().startswith("avbench ")
     }
 )
+
+
+def section(title: str) -> str:
+    """The README's section under this heading."""
+    return re.split(r"^## ", README.split(f"## {title}\n")[1], flags=re.MULTILINE)[0]
 
 
 def test_the_example_baseline_trains_and_keeps_the_harder_half(
@@ -38,6 +52,38 @@ def test_the_example_baseline_trains_and_keeps_the_harder_half(
     assert len(example.strip().splitlines()) <= 40
     assert torch.tensor(losses).isfinite().all()
     assert len(method.memory) == 3  # two of every four, up to the capacity
+
+
+def test_adding_a_baseline_goes_as_the_readme_says(tmp_path: Path) -> None:
+    """The file as it stands there, then its commands as they stand there, the run on a few clips."""
+    added = section("Your own baseline")
+    (example,) = re.findall(r"```python\n(.*?)```", added, re.DOTALL)
+    (tmp_path / "hardest.py").write_text(example, encoding="utf-8")
+    commands = re.findall(r"^    (avbench .*)$", added, re.MULTILINE)
+    assert [command.split()[1] for command in commands] == ["check", "list", "run"]
+    few = ["--epochs", "1", "--set", "training_clips_per_class=1", "--set", "gallery_clips_per_class=1"]
+    cache = {"AVBENCH_CACHE": str(tmp_path / "cache"), "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+    shown = {}
+    for command in commands:
+        words = [sys.executable, "-m", *shlex.split(command)] + (few if " run " in command else [])
+        done = subprocess.run(
+            words, cwd=tmp_path, env={**os.environ, **cache}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        shown[command.split()[1]] = done.stdout
+    assert "0 failed" in shown["check"]
+    assert "capacity" in shown["list"]
+    assert "average A" in shown["run"]
+    (record,) = read_records(tmp_path / "results")
+    assert (record.strategy, record.ending.how) == ("hardest", "finished")
+
+
+def test_the_readme_s_tables_are_those_of_the_records() -> None:
+    made = write_tables([table(found) for found in comparisons(read_records(MEASURED))], "markdown")
+    rows = [line for line in made.splitlines() if line.startswith("| ")]
+    assert len(rows) > 20
+    for row in rows:
+        assert row in README
 
 
 def test_the_readme_shows_commands() -> None:

@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from avbench.backbone import BackboneSize
 from avbench.kept_state import kept_tensors
 from avbench.registry import catalogue
-from avbench.settings import TrainingSettings
-from avbench.step_memory import step_memory
 
 PLUGIN = catalogue("strategy").get("agem")
 AGEM = PLUGIN.cls
@@ -106,13 +103,3 @@ def test_any_number_of_clips_and_the_same_bits_again(micro: int | None, pretrain
         assert strategy.method.memory.seen == 9
         assert {entry.kind for entry in kept_tensors(strategy.method)} == {"rehearsal memory"}
     assert losses[0] == losses[1]
-
-
-def test_can_be_measured_without_running(geometry: Any) -> None:
-    size = BackboneSize(32, 2, 1, 1, decoder_width=16, decoder_heads=2, decoder_blocks=1)
-    settings = TrainingSettings(batch_size=4, micro_batch_size=3)
-    fake, real = (
-        step_memory(AGEM, size=size, geometry=geometry, settings=settings, fake=fake)
-        for fake in (True, False)
-    )
-    assert fake == real

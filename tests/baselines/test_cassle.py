@@ -9,13 +9,10 @@ import pytest
 import torch
 
 from avbench.accounting import memory_account
-from avbench.backbone import BackboneSize
 from avbench.errors import InputError
 from avbench.objectives import training_loss
 from avbench.randomness import Randomness
 from avbench.registry import catalogue
-from avbench.settings import TrainingSettings
-from avbench.step_memory import step_memory
 
 PLUGIN = catalogue("strategy").get("cassle")
 CaSSLe = PLUGIN.cls
@@ -113,16 +110,6 @@ def test_keeps_one_copy_and_the_predictors_and_gives_the_same_bits(
         # With the predictors' gradients.
         assert account.other_state == CaSSLe.model_copies * account.parameters + 2 * predictors
     assert losses[0] == losses[1]
-
-
-def test_can_be_measured_without_running(geometry: Any) -> None:
-    size = BackboneSize(32, 2, 1, 1, decoder_width=16, decoder_heads=2, decoder_blocks=1)
-    settings = TrainingSettings(batch_size=4, micro_batch_size=3)
-    fake, real = (
-        step_memory(CaSSLe, size=size, geometry=geometry, settings=settings, fake=fake)
-        for fake in (True, False)
-    )
-    assert fake == real
 
 
 @pytest.mark.parametrize("option", [{"weight": -1.0}, {"temperature": 0.0}, {"hidden": 0}])

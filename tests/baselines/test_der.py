@@ -8,13 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from avbench.backbone import BackboneSize
 from avbench.errors import InputError
 from avbench.kept_state import kept_tensors
 from avbench.objectives import training_loss
 from avbench.registry import catalogue
-from avbench.settings import TrainingSettings
-from avbench.step_memory import step_memory
 
 DER = catalogue("strategy").get("der").cls
 
@@ -75,15 +72,6 @@ def test_any_number_of_clips_and_the_same_bits_again(micro: int | None, pretrain
         strategy = pretraining(DER(capacity=6), micro_batch_size=micro)
         losses.append([strategy.step(clips(count, count)).item() for count in (1, 4, 3, 1)])
     assert losses[0] == losses[1]
-
-
-def test_can_be_measured_without_running(geometry: Any) -> None:
-    size = BackboneSize(32, 2, 1, 1, decoder_width=16, decoder_heads=2, decoder_blocks=1)
-    settings = TrainingSettings(batch_size=4, micro_batch_size=3)
-    fake, real = (
-        step_memory(DER, size=size, geometry=geometry, settings=settings, fake=fake) for fake in (True, False)
-    )
-    assert fake == real
 
 
 @pytest.mark.parametrize("penalty", [-1.0, float("nan")])

@@ -10,12 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from avbench.accounting import memory_account
-from avbench.backbone import BackboneSize
 from avbench.errors import InputError
 from avbench.objectives import training_loss
 from avbench.registry import catalogue
-from avbench.settings import TrainingSettings
-from avbench.step_memory import step_memory
 
 PLUGIN = catalogue("strategy").get("lwf")
 LwF = PLUGIN.cls
@@ -81,15 +78,6 @@ def test_keeps_one_copy_of_the_model(pretraining: Any, clips: Any, task: Any) ->
         strategy.train(task([clips(4, seed)]))
     account = memory_account(method=strategy.method, modules=[strategy.model], optimiser=strategy.optimizer)
     assert account.other_state == LwF.model_copies * account.parameters
-
-
-def test_can_be_measured_without_running(geometry: Any) -> None:
-    size = BackboneSize(32, 2, 1, 1, decoder_width=16, decoder_heads=2, decoder_blocks=1)
-    settings = TrainingSettings(batch_size=4, micro_batch_size=3)
-    fake, real = (
-        step_memory(LwF, size=size, geometry=geometry, settings=settings, fake=fake) for fake in (True, False)
-    )
-    assert fake == real
 
 
 @pytest.mark.parametrize("option", [{"weight": -1.0}, {"temperature": 0.0}])

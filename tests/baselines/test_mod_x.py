@@ -9,12 +9,10 @@ import pytest
 import torch
 
 from avbench.accounting import memory_account
-from avbench.backbone import BackboneSize, Tokens
+from avbench.backbone import Tokens
 from avbench.errors import InputError
 from avbench.objectives import training_loss
 from avbench.registry import catalogue
-from avbench.settings import TrainingSettings
-from avbench.step_memory import step_memory
 
 PLUGIN = catalogue("strategy").get("mod-x")
 ModX = PLUGIN.cls
@@ -104,16 +102,6 @@ def test_keeps_one_copy_of_the_model_and_gives_the_same_bits(pretraining: Any, c
         )
         assert account.other_state == ModX.model_copies * account.parameters
     assert losses[0] == losses[1]
-
-
-def test_can_be_measured_without_running(geometry: Any) -> None:
-    size = BackboneSize(32, 2, 1, 1, decoder_width=16, decoder_heads=2, decoder_blocks=1)
-    settings = TrainingSettings(batch_size=4, micro_batch_size=3)
-    fake, real = (
-        step_memory(ModX, size=size, geometry=geometry, settings=settings, fake=fake)
-        for fake in (True, False)
-    )
-    assert fake == real
 
 
 def test_a_weight_that_is_none_is_refused() -> None:

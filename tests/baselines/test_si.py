@@ -11,12 +11,9 @@ import torch
 from torch import nn
 
 from avbench.accounting import memory_account
-from avbench.backbone import BackboneSize
 from avbench.errors import InputError
 from avbench.objectives import training_loss
 from avbench.registry import catalogue
-from avbench.settings import TrainingSettings
-from avbench.step_memory import step_memory
 
 PLUGIN = catalogue("strategy").get("si")
 SI = PLUGIN.cls
@@ -142,15 +139,6 @@ def test_keeps_three_copies_of_the_model_and_gives_the_same_bits(
         )
         assert account.other_state == SI.model_copies * account.parameters
     assert losses[0] == losses[1]
-
-
-def test_can_be_measured_without_running(geometry: Any) -> None:
-    size = BackboneSize(32, 2, 1, 1, decoder_width=16, decoder_heads=2, decoder_blocks=1)
-    settings = TrainingSettings(batch_size=4, micro_batch_size=3)
-    fake, real = (
-        step_memory(SI, size=size, geometry=geometry, settings=settings, fake=fake) for fake in (True, False)
-    )
-    assert fake == real
 
 
 @pytest.mark.parametrize("option", [{"strength": -1.0}, {"damping": 0.0}])

@@ -187,12 +187,15 @@ def _cell(entry: Entry, read: Callable[[RunRecord], float | None], column: Colum
 
 
 def _ranked(cells: Sequence[Cell], entries: Sequence[Entry], better: Better) -> list[Cell]:
-    """Mark the best and the second; equals share a mark. Upper bounds take no part."""
+    """Mark the best and the second; equals share a mark.
+
+    Upper bounds take no part, nor do entries that lack seeds: a mean over fewer is luckier or unluckier.
+    """
     sign = {"more": -1.0, "less": 1.0, "neither": 0.0}[better]
     contest = [
         cell.value.mean
         for cell, entry in zip(cells, entries, strict=True)
-        if cell.value is not None and not entry.joint
+        if cell.value is not None and _is_ranked(entry)
     ]
     order = sorted(set(contest), key=lambda value: sign * value)
     # One method alone is not the best of anything.
@@ -200,11 +203,15 @@ def _ranked(cells: Sequence[Cell], entries: Sequence[Entry], better: Better) -> 
         return list(cells)
     marked: list[Cell] = []
     for cell, entry in zip(cells, entries, strict=True):
-        if cell.value is None or entry.joint or cell.value.mean not in order[:2]:
+        if cell.value is None or not _is_ranked(entry) or cell.value.mean not in order[:2]:
             marked.append(cell)
         else:
             marked.append(replace(cell, rank=1 if cell.value.mean == order[0] else 2))
     return marked
+
+
+def _is_ranked(entry: Entry) -> bool:
+    return not (entry.joint or entry.missing or entry.unfinished)
 
 
 def _label(entry: Entry) -> str:
@@ -247,6 +254,8 @@ def _notes(comparison: Comparison, forgetting: Forgetting) -> list[str]:
         + (", as the published script computes it" if forgetting == "published" else "")
         + ". Mean ± 95% t interval over seeds (one seed shows none). Best in bold, second underlined."
     )
+    if any(entry.missing or entry.unfinished for entry in comparison.entries):
+        notes.append("Methods that lack seeds are not ranked.")
     if any(entry.joint for entry in comparison.entries):
         notes.append("‡ trains on all tasks at once: an upper bound, not ranked, without forgetting.")
     if any(entry.needs_boundaries for entry in comparison.entries):

@@ -114,3 +114,16 @@ def test_scores_of_a_slow_copy_are_marked(make_record):
     assert set(found) == {"cls-er §", "er"}
     assert any(note.startswith("§ retrieval is measured with a slow copy") for note in made.notes)
     assert not any(note.startswith("§") for note in rows([make_record("er")])[0].notes)
+
+
+def test_a_method_that_lacks_seeds_is_not_ranked(make_record):
+    best = make_record("mir", 0, **summary(90, 1))
+    others = [
+        make_record(name, seed, **summary(level, 5))
+        for name, level in (("er", 20), ("avcl", 30))
+        for seed in (0, 1)
+    ]
+    made, found = rows([best, *others])
+    assert found["mir"].cells[0].rank is None
+    assert (found["avcl"].cells[0].rank, found["er"].cells[0].rank) == (1, 2)
+    assert "Methods that lack seeds are not ranked." in made.notes

@@ -16,7 +16,7 @@ from avbench.devices import available_device
 from avbench.errors import AvbenchError, InputError, did_you_mean
 from avbench.options import check_options, convert, options_of
 from avbench.registry import Catalogue, catalogue
-from avbench.settings import SETTINGS, STRATEGY_OPTIONS
+from avbench.settings import AS_PUBLISHED, SETTINGS, STRATEGY_OPTIONS
 from avbench.start import RANDOM, SHIPPED, shipped_start
 
 
@@ -44,6 +44,9 @@ def resolve(layers: Sequence[Layer]) -> RunConfig:
             classes[kind] = known.get(str(values[kind])).cls
         except InputError as error:
             mistakes.append(str(error))
+    if "scenario" in classes and backbone in AS_PUBLISHED:
+        for key, value in classes["scenario"].published_training.items():
+            values[key] = given.get(key, value)
     _take_short_names(values, classes, mistakes)
     for key in sorted(set(values) - set(RunConfig.model_fields)):
         hint = did_you_mean(key, [*RunConfig.model_fields, *_short_names(classes)])

@@ -11,9 +11,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
+import yaml
 from avalanche.benchmarks import CLExperience, CLScenario, make_stream
 from numpy.typing import NDArray
 
@@ -89,9 +92,15 @@ class Scenario(ABC):
 
     Subclasses state `paper` and return their tasks; the clips are picked here. Keyword-only parameters of
     `__init__` are a scenario's options.
+
+    Attributes:
+        paper: where the stream comes from.
+        published_training: training settings in which the paper differs on this stream from the VGGSound
+            stream's (`avbench.settings`); defaults for the backbones that are trained as in the paper.
     """
 
     paper: ClassVar[str]
+    published_training: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *, training_clips_per_class: int = 400, gallery_clips_per_class: int = 5) -> None:
         """Take the numbers of clips.
@@ -158,6 +167,16 @@ class Scenario(ABC):
             is_query += [name in task.classes] * len(numbers)
         selection = ClipSelection(store, np.concatenate(picked))
         return RetrievalExperience(task.name, selection, tuple(labels), np.array(is_query))
+
+
+@cache
+def listed_tasks(path: Path) -> tuple[Task, ...]:
+    """Return the tasks of a YAML file: by name, in order, the classes `stream` and, if any, `gallery_only`."""
+    listed = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return tuple(
+        Task(name, tuple(classes["stream"]), tuple(classes.get("gallery_only", ())))
+        for name, classes in listed.items()
+    )
 
 
 def _clips_by_class(store: ClipStore) -> dict[tuple[Split, str], NDArray[np.int64]]:

@@ -72,6 +72,9 @@ SETTINGS: dict[str, TrainingSettings] = {
     "base": TrainingSettings(),
 }
 
+AS_PUBLISHED = frozenset({"small", "base"})
+"""Backbones that are trained for as long as in the paper: what it sets for one stream alone holds for them."""
+
 # Options of strategies whose published value does not fit the clips a small backbone is made for: rendered
 # streams have some thousand clips, not ten thousands, and 8 time tokens of sound, not 64. A stream is some
 # 600 steps then, not 13,000; slow copies that keep 0.98 look back over the same share of it as those that

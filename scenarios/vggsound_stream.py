@@ -9,12 +9,9 @@ Sources: VGGSound (Chen et al., ICASSP 2020, arXiv 2004.14368); STELLA (ICML 202
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-import yaml
-
-from avbench.scenario import Scenario, Task
+from avbench.scenario import Scenario, Task, listed_tasks
 
 
 class VGGSoundStream(Scenario):
@@ -24,13 +21,4 @@ class VGGSoundStream(Scenario):
 
     def tasks(self) -> tuple[Task, ...]:
         """Return the 8 tasks in the published order."""
-        return _tasks()
-
-
-@cache
-def _tasks() -> tuple[Task, ...]:
-    listed = yaml.safe_load(Path(__file__).with_name("vggsound_classes.yaml").read_text(encoding="utf-8"))
-    return tuple(
-        Task(name, tuple(classes["stream"]), tuple(classes["gallery_only"]))
-        for name, classes in listed.items()
-    )
+        return listed_tasks(Path(__file__).with_name("vggsound_classes.yaml"))

@@ -171,7 +171,7 @@ class Scenario(ABC):
 
 @cache
 def listed_tasks(path: Path) -> tuple[Task, ...]:
-    """Return the tasks of a YAML file: by name, in order, the classes `stream` and, if any, `gallery_only`."""
+    """Return the tasks listed in a YAML file: name, classes `stream` and, if any, classes `gallery_only`."""
     listed = yaml.safe_load(path.read_text(encoding="utf-8"))
     return tuple(
         Task(name, tuple(classes["stream"]), tuple(classes.get("gallery_only", ())))

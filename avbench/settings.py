@@ -73,7 +73,7 @@ SETTINGS: dict[str, TrainingSettings] = {
 }
 
 AS_PUBLISHED = frozenset({"small", "base"})
-"""Backbones that are trained for as long as in the paper: what it sets for one stream alone holds for them."""
+"""Backbones trained for as long as in the paper: what the paper sets for one stream alone holds for them."""
 
 # Options of strategies whose published value does not fit the clips a small backbone is made for: rendered
 # streams have some thousand clips, not ten thousands, and 8 time tokens of sound, not 64. A stream is some

@@ -1,13 +1,14 @@
 """One run from configuration to record: clips, start, training task by task, retrieval after each.
 
-A run that ends early leaves a record too, which says how it ended and holds what was measured until then.
-A finished run is not repeated, and never replaced by one that did not finish.
+A run that ends early leaves a record too, which says how it ended and holds what was measured until then;
+the next call goes on from its last checkpoint (`avbench.resuming`). A finished run is not repeated, and never
+replaced by one that did not finish.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,14 @@ from rich.console import Console
 from avbench.accounting import memory_account
 from avbench.backbone.model import CAVMAE
 from avbench.backbone.sizes import BACKBONES
+from avbench.checkpoints import any_checkpoint, remove_checkpoints
 from avbench.configuration import RunConfig
 from avbench.devices import compute_exactly
 from avbench.environment import environment
 from avbench.errors import AvbenchError, RunError
 from avbench.evaluation import measure_retrieval
 from avbench.findings import Findings, record_of
+from avbench.interruption import Interruption
 from avbench.lock import held
 from avbench.matching import AudioVideoMatching
 from avbench.method import Method
@@ -32,9 +35,10 @@ from avbench.progress import RunProgress, StagePlan, say
 from avbench.randomness import Randomness
 from avbench.records import Ending, RunRecord, identity_of, read_record, record_path, write_record
 from avbench.registry import catalogue
+from avbench.resuming import DEFAULT_MINUTES, Checkpointer, checkpoint_folder, resume
 from avbench.start import RANDOM, load_start
 from avbench.step_memory import modules_of, step_memory
-from avbench.steps import StepReport
+from avbench.steps import StepReport, TrainingObserver
 from avbench.streaming import Stream, make_stream, open_store, settle_clips
 from avbench.training import ContinualPretraining
 
@@ -56,6 +60,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class _Saving:
+    """Where checkpoints go, and how many minutes lie between two; None for no checkpoints."""
+
+    folder: Path
+    minutes: float | None
+
+
+@dataclass(frozen=True)
 class _Parts:
     """What a run is put together from."""
 
@@ -69,14 +81,22 @@ class _Parts:
 
 
 def run_experiment(
-    config: RunConfig, *, results: Path, again: bool = False, console: Console | None = None
+    config: RunConfig,
+    *,
+    results: Path,
+    again: bool = False,
+    checkpoint_minutes: float | None = DEFAULT_MINUTES,
+    console: Console | None = None,
 ) -> Outcome:
     """Make the run that `config` describes, or return its record if there is a finished one.
+
+    A run that was stopped, however, goes on from its last checkpoint.
 
     Args:
         config: from `avbench.resolving.resolve`.
         results: folder of all results; the record lies below it.
-        again: run even if there is a finished record, and replace it.
+        again: run from the start even if there is a finished record or a checkpoint, and replace it.
+        checkpoint_minutes: between two checkpoints at least; 0 saves after every step, None never.
         console: where progress is shown; standard error by default.
 
     Raises:
@@ -101,9 +121,16 @@ def run_experiment(
         )
         with held(path, f"this run ({config.strategy} on {config.scenario}, seed {config.seed})"):
             earlier = read_record(path) if path.exists() and not again else None
-            if earlier is not None and earlier.finished:
-                return Outcome(earlier, path, repeated=True)
-            return Outcome(_run(parts, findings, path, console), path, repeated=False)
+            folder = checkpoint_folder(results, path)
+            if again:
+                remove_checkpoints(folder)
+            if earlier is None or not earlier.finished:
+                saving = _Saving(folder, checkpoint_minutes)
+                record, repeated = _run(parts, findings, path, saving, console), False
+            else:
+                record, repeated = earlier, True
+            remove_checkpoints(folder)
+            return Outcome(record, path, repeated)
 
 
 def _prepare(config: RunConfig, console: Console) -> _Parts:
@@ -151,7 +178,7 @@ def _prepare(config: RunConfig, console: Console) -> _Parts:
     return _Parts(config, method, stream, backbone, matching, randomness, header)
 
 
-def _run(parts: _Parts, findings: Findings, path: Path, console: Console) -> RunRecord:
+def _run(parts: _Parts, findings: Findings, path: Path, saving: _Saving, console: Console) -> RunRecord:
     """Train and measure; write the record, however that ends."""
     progress = RunProgress(
         [StagePlan(each.task_name, len(each.dataset)) for each in parts.stream.experiences],
@@ -160,16 +187,17 @@ def _run(parts: _Parts, findings: Findings, path: Path, console: Console) -> Run
         console=console,
     )
     ending = Ending(how="failed")
+    interruption = Interruption(lambda sentence: say(console, sentence, style="bold yellow"))
     try:
-        with progress:
-            _train_and_measure(parts, findings, progress)
+        with interruption.watched(), progress:
+            _train_and_measure(parts, findings, progress, saving, interruption)
         ending = Ending(how="finished")
     except KeyboardInterrupt:
         ending = Ending(how="interrupted")
         done = f"after {len(findings.stages)} of {len(parts.stream.experiences)} stages"
         raise RunInterruptedError(
-            f"interrupted {done}; what was measured is in {path}. The same command starts this run over "
-            "from its beginning"
+            f"interrupted {done}; what was measured is in {path}. The same command goes on from "
+            + ("the last checkpoint" if any_checkpoint(saving.folder) else "the start: nothing was saved")
         ) from None
     except torch.OutOfMemoryError as error:
         ending = Ending(how="failed", error=str(error))
@@ -190,7 +218,9 @@ def _is_finished(path: Path) -> bool:
     return path.exists() and read_record(path).finished
 
 
-def _train_and_measure(parts: _Parts, findings: Findings, progress: RunProgress) -> None:
+def _train_and_measure(
+    parts: _Parts, findings: Findings, progress: RunProgress, saving: _Saving, interruption: Interruption
+) -> None:
     config, stream = parts.config, parts.stream
     make_method: Callable[[], Method] = partial(parts.method, **config.strategy_options)
     # Measured before the run's own tensors are on the device, which a GPU's allocator would count as well.
@@ -206,6 +236,7 @@ def _train_and_measure(parts: _Parts, findings: Findings, progress: RunProgress)
         findings.peak_step, findings.peak_measured_by = needed.peak, needed.measured_by
 
     method = make_method()
+    observers: list[TrainingObserver] = [findings, progress]
     strategy = ContinualPretraining(
         backbone=parts.backbone,
         matching=parts.matching,
@@ -214,32 +245,55 @@ def _train_and_measure(parts: _Parts, findings: Findings, progress: RunProgress)
         randomness=parts.randomness,
         make_loader=stream.make_loader,
         device=config.device,
-        observer=_Both(findings, progress),
+        observer=_All(observers),
     )
-    with progress.measuring("at the start"), findings.timed("evaluate"):
-        findings.at_start = measure_retrieval(parts.backbone, stream.gallery, config.device)
+    in_task = resume(saving.folder, parts.header, strategy, findings, tell=partial(say, progress.console))
+    checkpointer = Checkpointer(
+        saving.folder, parts.header, strategy, findings, interruption=interruption, minutes=saving.minutes
+    )
+    # Last: it saves when the others have taken the step into account.
+    observers.append(checkpointer)
+    progress.go_on_after(strategy.time.clips, measured=len(findings.stages) + (findings.at_start is not None))
+    if findings.at_start is None:
+        with progress.measuring("at the start"), findings.timed("evaluate"):
+            findings.at_start = measure_retrieval(parts.backbone, stream.gallery, config.device)
     try:
-        for experience in stream.experiences:
-            with findings.timed("train"), findings.timed_stage():
-                strategy.train(experience)
-            with progress.measuring(f"after {experience.task_name}"), findings.timed("evaluate"):
-                evaluated = method.evaluated_model(parts.backbone)
-                findings.evaluates_copy = evaluated is not parts.backbone
-                scores = measure_retrieval(evaluated, stream.gallery, config.device)
-            findings.stages.append((experience.task_name, scores))
-    finally:
-        account = memory_account(method=method, modules=modules_of(strategy), optimiser=strategy.optimizer)
-        findings.memory = account.kinds
-        findings.clips_per_second = strategy.time.clips_per_second or None
+        for number, experience in enumerate(stream.experiences):
+            if number >= strategy.clock.train_exp_counter:
+                with findings.timed_stage(number), interruption.deferred():
+                    if in_task:
+                        strategy.resume(experience)
+                    else:
+                        strategy.train(experience)
+                    in_task = False
+                    _account(findings, method, strategy)
+                    checkpointer.save(in_task=False)
+            if number >= len(findings.stages):
+                with progress.measuring(f"after {experience.task_name}"), findings.timed("evaluate"):
+                    evaluated = method.evaluated_model(parts.backbone)
+                    findings.evaluates_copy = evaluated is not parts.backbone
+                    scores = measure_retrieval(evaluated, stream.gallery, config.device)
+                findings.stages.append((experience.task_name, scores))
+                checkpointer.save(in_task=False)
+    except BaseException:
+        _account(findings, method, strategy)
+        raise
 
 
-class _Both:
-    """Tells findings and progress of every step."""
+def _account(findings: Findings, method: Method, strategy: ContinualPretraining) -> None:
+    """Take into account what the run holds and how fast it was; after training, when there are gradients."""
+    account = memory_account(method=method, modules=modules_of(strategy), optimiser=strategy.optimizer)
+    findings.memory = account.kinds
+    findings.clips_per_second = strategy.time.clips_per_second or None
 
-    def __init__(self, findings: Findings, progress: RunProgress) -> None:
-        self.findings, self.progress = findings, progress
+
+class _All:
+    """Tells several observers of every step, in order."""
+
+    def __init__(self, observers: Sequence[TrainingObserver]) -> None:
+        self.observers = observers
 
     def on_step(self, report: StepReport) -> None:
         """Pass it on."""
-        self.findings.add_loss(report.task, report.epoch, report.loss)
-        self.progress.on_step(report)
+        for observer in self.observers:
+            observer.on_step(report)

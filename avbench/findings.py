@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,9 @@ from avbench.records import (
     Summary,
     Timing,
 )
+from avbench.steps import StepReport
+
+_STAGE = "stage "
 
 
 def now() -> str:
@@ -44,8 +48,9 @@ class Findings:
         losses: by stage and epoch: their sum and the number of steps.
         memory: bytes by kind.
         peak_step, peak_measured_by: of a training step.
-        seconds: by phase; `stage_seconds` of training, by stage.
+        seconds: by phase; those of training also by stage, as "stage 0", "stage 1", ...
         clips_per_second: of training so far.
+        resumed: when the run was continued after a stop.
     """
 
     started: str = field(default_factory=now)
@@ -57,31 +62,55 @@ class Findings:
     peak_step: int | None = None
     peak_measured_by: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
-    stage_seconds: list[float] = field(default_factory=list)
     clips_per_second: float | None = None
+    resumed: list[str] = field(default_factory=list)
+    # Phases that are being timed: their names, and when they began.
+    _running: dict[str, float] = field(default_factory=dict)
 
-    def add_loss(self, stage: int, epoch: int, loss: float) -> None:
+    def on_step(self, report: StepReport) -> None:
         """Count the loss of an optimiser step."""
-        total, steps = self.losses.get((stage, epoch), (0.0, 0))
-        self.losses[stage, epoch] = (total + loss, steps + 1)
+        total, steps = self.losses.get((report.task, report.epoch), (0.0, 0))
+        self.losses[report.task, report.epoch] = (total + report.loss, steps + 1)
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Add the time of a `with` block to a phase."""
-        started = time.perf_counter()
+        self._running[phase] = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
+            began = self._running.pop(phase)
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - began
 
     @contextmanager
-    def timed_stage(self) -> Iterator[None]:
-        """Note the time of a `with` block as that of the next stage's training."""
-        started = time.perf_counter()
-        try:
+    def timed_stage(self, number: int) -> Iterator[None]:
+        """Add the time of a `with` block to training, and to that of stage `number`."""
+        with self.timed("train"), self.timed(f"{_STAGE}{number}"):
             yield
-        finally:
-            self.stage_seconds.append(time.perf_counter() - started)
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it as plain data, for a checkpoint; what is being timed counts until now."""
+        now = time.perf_counter()
+        seconds = dict(self.seconds)
+        for phase, began in self._running.items():
+            seconds[phase] = seconds.get(phase, 0.0) + now - began
+        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name[0] != "_"}
+        return {
+            **copy.deepcopy(plain),
+            "seconds": seconds,
+            "at_start": None if self.at_start is None else asdict(self.at_start),
+            "stages": [(name, asdict(scores)) for name, scores in self.stages],
+        }
+
+    def go_on_from(self, state: Mapping[str, Any]) -> None:
+        """Become the findings that `state` was returned by, with the time spent since added to theirs."""
+        spent = self.seconds
+        for name, value in copy.deepcopy(dict(state)).items():
+            setattr(self, name, value)
+        self.at_start = None if state["at_start"] is None else StageScores(**state["at_start"])
+        self.stages = [(name, StageScores(**scores)) for name, scores in state["stages"]]
+        for phase, seconds in spent.items():
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
 
 
 def record_of(header: Mapping[str, Any], findings: Findings, ending: Ending) -> RunRecord:
@@ -127,8 +156,9 @@ def record_of(header: Mapping[str, Any], findings: Findings, ending: Ending) -> 
         timing=Timing(
             started=findings.started,
             finished=now(),
-            phases=findings.seconds,
-            stages=findings.stage_seconds,
+            phases={name: spent for name, spent in findings.seconds.items() if _STAGE not in name},
+            stages=[spent for name, spent in findings.seconds.items() if _STAGE in name],
             clips_per_second=findings.clips_per_second,
+            resumed=findings.resumed,
         ),
     )

@@ -7,7 +7,9 @@ loader processes.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -162,6 +164,21 @@ def collate(batches: ClipBatch | Sequence[ClipBatch]) -> ClipBatch:
     return joined
 
 
+class ClipLoader(DataLoader[ClipBatch]):
+    """Gives a dataset's clips in batches, a pass at each iteration."""
+
+    def after(self, batches: int) -> Iterator[ClipBatch]:
+        """Return the next pass without its first `batches`, which are not loaded.
+
+        Its order is drawn before this returns.
+        """
+        assert isinstance(self.batch_sampler, _PickSampler)
+        self.batch_sampler.left_out = batches
+        rest = iter(self)
+        # A sampler draws when it is asked for its first batch.
+        return chain(list(islice(rest, 1)), rest)
+
+
 def clip_loader(
     dataset: Dataset[ClipBatch],
     batch_size: int,
@@ -169,7 +186,7 @@ def clip_loader(
     shuffle: torch.Generator | None,
     workers: int = 0,
     drop_last: bool = False,
-) -> DataLoader[ClipBatch]:
+) -> ClipLoader:
     """Return a loader of batches of a `ClipDataset`, or of anything indexed by picks as it is.
 
     Args:
@@ -179,15 +196,21 @@ def clip_loader(
         workers: processes that load; 0 loads in this one. Batches do not depend on it.
         drop_last: leave out a last batch that is smaller.
     """
-    return DataLoader(
+    return ClipLoader(
         dataset,
         batch_sampler=_PickSampler(dataset, batch_size, shuffle, drop_last),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
+        worker_init_fn=_leave_interrupts_to_the_run,
         # The loader draws a seed that nothing here uses; without this it would be from the global generator.
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def _leave_interrupts_to_the_run(worker: int) -> None:
+    # Ctrl-C reaches every process of a terminal; the run ends its loaders when it has saved its state.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _PickSampler(Sampler[list[Pick]]):
@@ -198,6 +221,7 @@ class _PickSampler(Sampler[list[Pick]]):
     ) -> None:
         self.length = len(dataset)  # type: ignore[arg-type]
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.left_out = 0  # batches at the beginning of the next pass
 
     def __len__(self) -> int:
         whole, rest = divmod(self.length, self.batch_size)
@@ -208,6 +232,7 @@ class _PickSampler(Sampler[list[Pick]]):
         if self.shuffle is not None:
             order = torch.randperm(self.length, generator=self.shuffle).tolist()
             seed = int(torch.randint(2**62, (), generator=self.shuffle))
-        for batch in range(len(self)):
+        first, self.left_out = self.left_out, 0
+        for batch in range(first, len(self)):
             chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield [(place, seed) for place in chosen]

@@ -40,7 +40,7 @@ class RunProgress:
         self.console = console or Console(stderr=True)
         self._stages = list(stages)
         self._total = epochs * sum(stage.clips for stage in stages)
-        self._done = 0
+        self._done = self._begun = 0
         self._training_seconds = 0.0
         self._evaluations_left = evaluations
         self._evaluation_seconds: list[float] = []
@@ -102,15 +102,20 @@ class RunProgress:
                 f"{100 * self._done / max(1, self._total):.0f}% done, {self.time_left()} left",
             )
 
+    def go_on_after(self, clips: int, *, measured: int) -> None:
+        """Count what earlier processes did of this run: clips trained on, and measurements of retrieval."""
+        self._done = self._begun = clips
+        self._evaluations_left -= measured
+
     def measuring(self, what: str) -> _Measuring:
         """Return a `with` block around one measurement of retrieval, which is timed and shown."""
         return _Measuring(self, what)
 
     def time_left(self) -> str:
         """Return the time left over the whole run as "m:ss", "?" before there is anything to go by."""
-        if not self._done:
+        if self._done == self._begun:
             return "?"
-        seconds = (self._total - self._done) * self._training_seconds / self._done
+        seconds = (self._total - self._done) * self._training_seconds / (self._done - self._begun)
         if self._evaluation_seconds:
             each = sum(self._evaluation_seconds) / len(self._evaluation_seconds)
             seconds += self._evaluations_left * each

@@ -111,6 +111,8 @@ class Timing(_Part):
         stages: seconds of training of each stage.
         clips_per_second: training clips of the stream (rehearsed ones not counted) per second of training;
             None where nothing was trained.
+        resumed: when the run was continued after a stop, and by which avbench: "2026-11-26T10:00:00Z
+            (commit 0123456789ab)", one entry each time.
     """
 
     started: str
@@ -118,6 +120,7 @@ class Timing(_Part):
     phases: dict[str, float] = Field(default_factory=dict)
     stages: list[float] = Field(default_factory=list)
     clips_per_second: float | None = None
+    resumed: list[str] = Field(default_factory=list)
 
 
 class Environment(_Part):

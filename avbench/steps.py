@@ -33,7 +33,7 @@ class TrainingObserver(Protocol):
     """Is told of every optimiser step: progress bars, logs, checkpoints."""
 
     def on_step(self, report: StepReport) -> None:
-        """Called after the step, before the next batch is fetched."""
+        """Called when the step is over, before the next batch is fetched: all state may be saved."""
 
 
 @dataclass

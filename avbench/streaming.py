@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from torch.utils.data import DataLoader
 
-from avbench.clips import ClipBatch, ClipGeometry
+from avbench.clips import ClipGeometry
 from avbench.configuration import RunConfig
 from avbench.errors import InputError
 from avbench.evaluation import Gallery
-from avbench.loading import PUBLISHED_WINDOW, ClipDataset, clip_loader, geometry_of
+from avbench.loading import PUBLISHED_WINDOW, ClipDataset, ClipLoader, clip_loader, geometry_of
 from avbench.progress import say
 from avbench.randomness import Randomness
 from avbench.rendered_cache import open_rendered
@@ -42,7 +41,7 @@ class Stream:
     experiences: list[TrainExperience]
     gallery: Gallery
     geometry: ClipGeometry
-    make_loader: Callable[[TrainExperience], DataLoader[ClipBatch]]
+    make_loader: Callable[[TrainExperience], ClipLoader]
 
 
 def open_store(config: RunConfig, scenario: Scenario, console: Console) -> ClipStore:
@@ -117,7 +116,7 @@ def make_stream(
     retrieval = list(streams["retrieval"])
     whole: dict[str, Any] = {"geometry": geometry, "window": config.window}
 
-    def make_loader(experience: TrainExperience) -> DataLoader[ClipBatch]:
+    def make_loader(experience: TrainExperience) -> ClipLoader:
         clips = ClipDataset(
             store, experience.dataset.numbers.tolist(), training=True, augment=bool(config.augment), **whole
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -37,6 +37,9 @@ class Loader(Protocol):
 
     def __len__(self) -> int: ...
 
+    def after(self, batches: int) -> Any:
+        """Iterate without the first `batches`. Asked for by `ContinualPretraining.resume` alone."""
+
 
 class _NoMetrics(BaseSGDPlugin, supports_distributed=True):  # type: ignore[call-arg]
     """Stands where Avalanche wants an evaluator: its per-experience metrics do not apply to retrieval."""
@@ -57,10 +60,12 @@ class ContinualPretraining(BaseSGDTemplate):
         randomness: the run's generators.
         make_loader: gives the loader of an experience's clips, in batches of `settings.batch_size`.
         device: where backbone and matching module are moved.
-        observer: told of every step, or None.
+        observer: told of every step when it is over and `avbench.training_state` holds; or None.
         plugins: further Avalanche plugins, which see everything.
 
-    Attributes beside Avalanche's are listed in `avbench.method.Strategy`; `time` holds the totals.
+    Attributes beside Avalanche's are listed in `avbench.method.Strategy`; `time` holds the totals, and
+    `pass_began` the generators' states when the pass over the task's clips began, from which its order
+    follows.
     """
 
     # Avalanche clears both between tasks.
@@ -112,6 +117,7 @@ class ContinualPretraining(BaseSGDTemplate):
         self.method = method
         self.observer = observer
         self.time = TrainingTime()
+        self.pass_began = randomness.state_dict()
         self._matching = matching
         self._make_loader = make_loader
         self._incoming = 0
@@ -136,6 +142,29 @@ class ContinualPretraining(BaseSGDTemplate):
     def train(self, experiences: Any, eval_streams: Any = (), **kwargs: Any) -> None:
         """Train on one task, or on several in turn. Retrieval is measured outside: see avbench.evaluation."""
         super().train(experiences, list(eval_streams), **kwargs)
+
+    def resume(self, experience: Any) -> None:
+        """Go on in the midst of a task, from the state that `load_training_state` gave.
+
+        Hooks that were called before the state was saved are not called again.
+        """
+        self.is_training, self._stop_training = True, False
+        self.model.train()
+        self.experience = experience
+        self.train_dataset_adaptation()
+        self.make_train_dataloader()
+        # The order of the pass is drawn again from where it began; what was drawn in the pass is done.
+        now = self.randomness.state_dict()
+        self.randomness.load_state_dict(self.pass_began)
+        done = self.clock.train_epoch_iterations
+        rest = self.dataloader.after(done)
+        self.randomness.load_state_dict(now)
+        self._train_on(rest, done)
+        self._after_training_epoch()
+        self._train_exp(experience)
+        self._after_training_exp()
+        self._after_training()
+        self._train_cleanup()
 
     def step(self, batch: ClipBatch) -> Tensor:
         """Take one optimiser step on clips of the stream and return the batch's loss, detached (scalar).
@@ -175,33 +204,47 @@ class ContinualPretraining(BaseSGDTemplate):
 
     def training_epoch(self, **kwargs: Any) -> None:
         """Train on every batch of the loader once. Raises RunError at a loss that is not finite."""
+        self.pass_began = self.randomness.state_dict()
+        self._train_on(iter(self.dataloader), 0)
+
+    def _train_exp(self, experience: Any, eval_streams: Any = (), **kwargs: Any) -> None:
+        """Train on the epochs of a task that are not done."""
+        for _ in range(self.clock.train_exp_epochs, self.train_epochs):
+            self._before_training_epoch(**kwargs)
+            if self._stop_training:
+                self._stop_training = False
+                break
+            self.training_epoch(**kwargs)
+            self._after_training_epoch(**kwargs)
+
+    def _train_on(self, batches: Iterator[ClipBatch], done: int) -> None:
+        """Train on `batches`, the rest of a pass of which `done` are done."""
         before = time.perf_counter()
-        for number, batch in enumerate(self.dataloader):
+        for number, batch in enumerate(batches, start=done):
             if self._stop_training:
                 break
             loaded = time.perf_counter()
             # Reading the loss waits for the device, so the time below is that of the work.
             loss = self.step(batch.to(self.device)).item()
-            done = time.perf_counter()
+            finished = time.perf_counter()
             self._check_finite(loss, number)
             self.time.loading += loaded - before
-            self.time.computing += done - loaded
+            self.time.computing += finished - loaded
             self.time.clips += len(batch)
-            if self.observer is not None:
-                self.observer.on_step(
-                    StepReport(
-                        task=self.clock.train_exp_counter,
-                        epoch=self.clock.train_exp_epochs,
-                        epochs=self.settings.epochs,
-                        step=number,
-                        steps=len(self.dataloader),
-                        loss=loss,
-                        clips=len(batch),
-                        seconds=done - before,
-                    )
-                )
+            report = StepReport(
+                task=self.clock.train_exp_counter,
+                epoch=self.clock.train_exp_epochs,
+                epochs=self.settings.epochs,
+                step=number,
+                steps=len(self.dataloader),
+                loss=loss,
+                clips=len(batch),
+                seconds=finished - before,
+            )
             self._after_training_iteration()
             self.mbatch, self.mb_output, self.mb_noise = None, None, None
+            if self.observer is not None:
+                self.observer.on_step(report)
             before = time.perf_counter()
 
     def forward(self) -> MaskedOutput:

@@ -1,6 +1,7 @@
 """Everything that training goes on from: what a run in mid-task needs to continue bit for bit.
 
-Valid between two steps. Where in the task's clips the run stands is its loader's, not kept here.
+Valid between two steps, and between two tasks. Where in a task's clips the run stands follows from the
+counters of steps and from the generators' states at the beginning of the pass.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def training_state(strategy: ContinualPretraining) -> dict[str, Any]:
         "optimizer": strategy.optimizer.state_dict(),
         "method": state_dict_of(strategy.method, strategy),
         "randomness": strategy.randomness.state_dict(),
+        "pass began": strategy.pass_began,
         "clock": _counters(strategy),
     }
 
@@ -50,6 +52,7 @@ def load_training_state(strategy: ContinualPretraining, state: dict[str, Any]) -
     # After the optimiser, whose groups a method may hold.
     load_state(strategy.method, state["method"], strategy)
     strategy.randomness.load_state_dict(state["randomness"])
+    strategy.pass_began = state["pass began"]
     strategy.clock.__dict__.update(state["clock"])
 
 

@@ -307,3 +307,44 @@ def make_store(store_format, encoded_clip) -> Callable[..., ClipStore]:
         return ClipStore(path)
 
     return make
+
+
+SCENARIO = '''"""Two tasks of two classes."""
+from avbench.scenario import Scenario, Task
+
+class TinyStream(Scenario):
+    """Two tasks of two classes each."""
+
+    paper = "none"
+
+    def tasks(self):
+        """Return both."""
+        return (Task("first", ("class 0", "class 1")), Task("second", ("class 2", "class 3"), ("class 4",)))
+'''
+
+
+@pytest.fixture(scope="session")
+def tiny_stream(tmp_path_factory, store_format, encoded_clip) -> dict[str, Any]:
+    """Settings of a stream of 4 trained classes and one that is only in the gallery: 4 + 2 clips of each."""
+    folder = tmp_path_factory.mktemp("stream")
+    scenario = folder / "tiny_stream.py"
+    scenario.write_text(SCENARIO)
+    with StoreWriter(folder / "store", store_format, "noise", {}) as writer:
+        for label in range(5):
+            for number in range(6):
+                key = f"clip{label}_{number}"
+                clip = encoded_clip(key)
+                entry = ClipEntry(key, f"class {label}", "train" if number < 4 else "test")
+                writer.add(entry, clip.jpegs, clip.waveform, clip.spectrogram)
+        writer.finish()
+    return {
+        "scenario": "tiny-stream",
+        "plugins": [str(scenario)],
+        "data": str(folder / "store"),
+        "start": "random",
+        "device": "cpu",
+        "frames": 2,
+        "epochs": 2,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+    }

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,52 +13,12 @@ from rich.console import Console
 from avbench.configuration import Layer
 from avbench.errors import RunError
 from avbench.experiment import Outcome, RunInterruptedError, run_experiment
+from avbench.findings import Findings
 from avbench.lock import held
-from avbench.records import METRICS, comparable, read_record, read_records
+from avbench.records import METRICS, RunRecord, comparable, read_record, read_records
 from avbench.resolving import resolve
-from avbench.store import ClipEntry
-from avbench.store_writer import StoreWriter
+from avbench.steps import StepReport
 from avbench.training import ContinualPretraining
-
-SCENARIO = '''"""Two tasks of two classes."""
-from avbench.scenario import Scenario, Task
-
-class TinyStream(Scenario):
-    """Two tasks of two classes each."""
-
-    paper = "none"
-
-    def tasks(self):
-        """Return both."""
-        return (Task("first", ("class 0", "class 1")), Task("second", ("class 2", "class 3"), ("class 4",)))
-'''
-
-
-@pytest.fixture(scope="session")
-def tiny_stream(tmp_path_factory, store_format, encoded_clip) -> dict[str, Any]:
-    """Settings of a stream of 4 trained classes and one that is only in the gallery: 4 + 2 clips of each."""
-    folder = tmp_path_factory.mktemp("stream")
-    scenario = folder / "tiny_stream.py"
-    scenario.write_text(SCENARIO)
-    with StoreWriter(folder / "store", store_format, "noise", {}) as writer:
-        for label in range(5):
-            for number in range(6):
-                key = f"clip{label}_{number}"
-                clip = encoded_clip(key)
-                entry = ClipEntry(key, f"class {label}", "train" if number < 4 else "test")
-                writer.add(entry, clip.jpegs, clip.waveform, clip.spectrogram)
-        writer.finish()
-    return {
-        "scenario": "tiny-stream",
-        "plugins": [str(scenario)],
-        "data": str(folder / "store"),
-        "start": "random",
-        "device": "cpu",
-        "frames": 2,
-        "epochs": 2,
-        "batch_size": 4,
-        "learning_rate": 1e-3,
-    }
 
 
 @pytest.fixture
@@ -99,7 +57,7 @@ def test_a_run_leaves_a_full_record(go, tmp_path) -> None:
     assert record.memory.of("rehearsal memory") > 0
     assert record.memory.peak_step is not None
     assert record.memory.peak_step > record.memory.of("parameters")
-    assert set(record.timing.phases) == {"prepare", "measure memory", "train", "evaluate"}
+    assert set(record.timing.phases) == {"prepare", "measure memory", "train", "evaluate", "save"}
     assert len(record.timing.stages) == 2
     assert record.timing.clips_per_second is not None
     assert record.environment.versions["torch"]
@@ -161,32 +119,61 @@ def test_joint_training_has_one_stage_and_no_forgetting(go) -> None:
     assert record.summary["A2V"]["mean"].average == pytest.approx(sum(record.recall["A2V"]["mean"][0]) / 2)
 
 
-def interrupt_after(stages: int):
-    """A `train` that is interrupted once so many stages are done."""
-    train, done = ContinualPretraining.train, []
+def stop_at_step(number: int, signals: int = 1):
+    """An `on_step` of the findings in which the process is told to stop, `signals` times, at a step."""
+    on_step, done = Findings.on_step, []
 
-    def interrupted(self: ContinualPretraining, experience: object) -> None:
-        if len(done) == stages:
-            threading.Timer(0.01, lambda: signal.raise_signal(signal.SIGINT)).start()
-        done.append(experience)
-        train(self, experience)
-        if len(done) > stages:
-            signal.pause()
+    def stopped(self: Findings, report: StepReport) -> None:
+        if len(done) == number:
+            for _ in range(signals):
+                signal.raise_signal(signal.SIGINT)
+        done.append(report)
+        on_step(self, report)
 
-    return interrupted
+    return stopped
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_stream, tmp_path_factory) -> RunRecord:
+    """A run that was not stopped."""
+    config = resolve([Layer("test", {**tiny_stream, "strategy": "er", "memory": 6})])
+    folder = tmp_path_factory.mktemp("whole")
+    return run_experiment(config, results=folder, console=Console(file=io.StringIO())).record
+
+
+# 8 clips in batches of 4, two epochs, two tasks: a task has 4 steps, the run 8.
+@pytest.mark.parametrize("steps", [0, 1, 3, 6])
+def test_a_stopped_run_goes_on_to_the_same_result_to_the_bit(go, monkeypatch, tmp_path, whole, steps) -> None:
+    monkeypatch.setattr(Findings, "on_step", stop_at_step(steps))
+    with pytest.raises(RunInterruptedError, match="goes on from the last checkpoint"):
+        go("er", memory=6)
+    (record,) = read_records(tmp_path)
+    assert record.ending.how == "interrupted"
+    assert record.summary == {}
+    monkeypatch.undo()
+    resumed = go("er", memory=6)
+    assert comparable(resumed.record) == comparable(whole)
+    assert len(resumed.record.timing.resumed) == 1
+    assert len(resumed.record.timing.stages) == 2
+    # Nothing is left of the checkpoints of a finished run.
+    assert not list((tmp_path / "checkpoints").glob("*/*/*"))
+
+
+def test_a_second_signal_stops_at_once(go, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(Findings, "on_step", stop_at_step(1, signals=2))
+    with pytest.raises(RunInterruptedError, match="goes on from the start: nothing was saved"):
+        go()
+    monkeypatch.undo()
+    assert go().record.finished
 
 
 def test_an_interrupted_run_says_how_far_it_came(go, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(ContinualPretraining, "train", interrupt_after(1))
-    with pytest.raises(RunInterruptedError, match=r"interrupted after 1 of 2 stages.*starts this run over"):
+    monkeypatch.setattr(Findings, "on_step", stop_at_step(5))
+    with pytest.raises(RunInterruptedError, match=r"interrupted after 1 of 2 stages"):
         go()
     (record,) = read_records(tmp_path)
-    assert record.ending.how == "interrupted"
     assert record.stages == ["first"]
     assert len(record.recall["A2V"]["R@1"]) == 1
-    assert record.summary == {}
-    monkeypatch.undo()
-    assert go().record.finished
 
 
 def test_a_failed_run_keeps_its_traceback(go, monkeypatch, tmp_path) -> None:

@@ -106,6 +106,23 @@ def test_batches_depend_on_the_generator_and_on_nothing_else(store, sizes):
     assert torch.equal(torch.cat([batch.audio for batch in expected[:4]]), wide[0].audio)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("done", [0, 1, 3])
+def test_a_pass_may_begin_after_its_first_batches(store, sizes, workers, done):
+    dataset = ClipDataset(store, range(10), sizes, training=True, augment=True)
+    shuffle = torch.Generator()
+    loader = clip_loader(dataset, 4, shuffle=shuffle, workers=workers)
+    whole = list(clip_loader(dataset, 4, shuffle=torch.Generator().manual_seed(3)))
+    shuffle.manual_seed(3)
+    rest = loader.after(done)
+    # Its order is drawn: what the generator gives from now on changes nothing.
+    shuffle.manual_seed(99)
+    rest = list(rest)
+    assert len(rest) == 3 - done
+    assert all(same(one, other) for one, other in zip(rest, whole[done:], strict=True))
+    assert len(list(loader)) == 3
+
+
 def test_evaluation_draws_nothing(store, sizes):
     dataset = ClipDataset(store, range(10), sizes, training=False, augment=False)
     assert same(dataset[3], dataset[(3, 12345)])

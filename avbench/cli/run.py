@@ -126,13 +126,35 @@ def run(
     ] = Path("results"),
     again: Annotated[
         bool,
-        typer.Option("--again", help="Run even if this very run is finished.", rich_help_panel=_SETTINGS),
+        typer.Option(
+            "--again",
+            help="Run from the start even if this very run is finished or has a checkpoint.",
+            rich_help_panel=_SETTINGS,
+        ),
     ] = False,
+    checkpoint_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Minutes between checkpoints, at least; 0 saves after every step. Ends of tasks are saved "
+            "as well.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = 5,
+    checkpoints: Annotated[
+        bool,
+        typer.Option(
+            "--checkpoints/--no-checkpoints",
+            help="Save what a stopped run goes on from.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = True,
 ) -> None:
     """Pre-train on a stream, task by task, and measure retrieval, forgetting, memory and speed.
 
     Leaves a record in RESULTS/runs, and a table and plots made from all records there. Where there are no
-    prepared clips, clips are rendered, and the results labelled so. A run that is finished is not repeated.
+    prepared clips, clips are rendered, and the results labelled so. A run that is finished is not repeated;
+    one that was stopped or killed goes on from its last checkpoint, to the same result bit for bit.
 
     Settings come from the defaults, then --config, then --set, then the plain options, later ones winning.
 
@@ -172,7 +194,13 @@ def run(
     layers.append(
         Layer("the command line", {key: value for key, value in given.items() if value is not None})
     )
-    outcome = run_experiment(resolve(layers), results=results, again=again, console=Console(stderr=True))
+    outcome = run_experiment(
+        resolve(layers),
+        results=results,
+        again=again,
+        checkpoint_minutes=checkpoint_minutes if checkpoints else None,
+        console=Console(stderr=True),
+    )
     _report(outcome, results)
 
 

@@ -1,0 +1,196 @@
+"""Checkpoints on disk: there whole or not at all, checked when read, and unable to run code.
+
+A checkpoint is a folder with a number, later ones higher:
+
+    <folder>/<number>/state.pt          tensors and plain data, by torch.save
+    <folder>/<number>/checkpoint.json   what it is of, and length and checksum of state.pt
+
+Both are written into a folder beside it, flushed to the disk, and renamed into place together; the last two
+are kept. Reading takes the newest whose checksum holds, with `torch.load(weights_only=True)`, which makes
+tensors and plain data only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+import xxhash
+
+from avbench.errors import DataError
+
+KEPT = 2
+_STATE, _ABOUT = "state.pt", "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read: its state, what it says of itself, and its folder."""
+
+    state: dict[str, Any]
+    about: dict[str, Any]
+    path: Path
+
+
+class _Checked:
+    """A file being written, with the checksum and length of what went into it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = xxhash.xxh3_128()
+        self.length = 0
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._digest.update(view)
+        self._file.write(view)
+        self.length += len(view)
+        return len(view)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def checksum(self) -> str:
+        return self._digest.hexdigest()
+
+
+def save_checkpoint(folder: Path, state: Mapping[str, Any], about: Mapping[str, Any]) -> Path:
+    """Write a checkpoint into `folder` and remove all but the last two; return its path.
+
+    Args:
+        folder: of one run's checkpoints; made if need be. One process at a time writes there.
+        state: tensors and plain data.
+        about: what it is of: JSON data.
+
+    Raises:
+        DataError: it could not be written, for instance because the disk is full; earlier ones stay.
+    """
+    number = max(_numbers(folder), default=0) + 1
+    beside, path = folder / f".{number:06d}.part", folder / f"{number:06d}"
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        with (beside / _STATE).open("wb") as file:
+            checked = _Checked(file)
+            torch.save(dict(state), checked)  # type: ignore[arg-type]
+            _to_disk(file)
+        signed = {**about, "bytes": checked.length, "xxh3_128": checked.checksum}
+        with (beside / _ABOUT).open("wb") as file:
+            file.write(json.dumps(signed, indent=2).encode())
+            _to_disk(file)
+        beside.rename(path)
+        _folder_to_disk(folder)
+    # torch tells some failures of writing as RuntimeError.
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise DataError(
+            f"the checkpoint {path} could not be written: {reason}; free space and give the same command "
+            "again, which goes on from the checkpoint before, or run without any (--no-checkpoints)"
+        ) from error
+    for old in sorted(_numbers(folder))[:-KEPT]:
+        _remove(folder / f"{old:06d}")
+    return path
+
+
+def last_checkpoint(
+    folder: Path, *, device: torch.device | str = "cpu", tell: Callable[[str], None]
+) -> Checkpoint | None:
+    """Return the newest whole checkpoint in `folder`, or None where there is none.
+
+    Args:
+        folder: of one run's checkpoints; it may be missing.
+        device: where tensors go that were on an accelerator; others stay on the CPU.
+        tell: is told of every checkpoint that is passed over because it is damaged, with the reason.
+    """
+    for number in sorted(_numbers(folder), reverse=True):
+        path = folder / f"{number:06d}"
+        try:
+            return read_checkpoint(path, device=device)
+        except DataError as error:
+            tell(f"{error}: passed over")
+    return None
+
+
+def read_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read the checkpoint in the folder `path`.
+
+    Raises:
+        DataError: it is incomplete, damaged, or holds anything but tensors and plain data.
+    """
+    try:
+        about = json.loads((path / _ABOUT).read_bytes())
+        length, checksum = about.pop("bytes"), about.pop("xxh3_128")
+        state_file = path / _STATE
+        if state_file.stat().st_size != length or _checksum(state_file) != checksum:
+            raise DataError(f"the checkpoint {path} is damaged: {_STATE} is not what was written")
+        state = torch.load(
+            state_file,
+            weights_only=True,
+            map_location=partial(_placed, device=device),  # type: ignore[arg-type]
+        )
+    except OSError as error:
+        raise DataError(f"the checkpoint {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DataError(f"the checkpoint {path} is damaged: {_ABOUT} is not what was written") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"the checkpoint {path} is not tensors and plain data alone: {first}") from error
+    return Checkpoint(state, about, path)
+
+
+def any_checkpoint(folder: Path) -> bool:
+    """Return whether there is a checkpoint in `folder`, whole or not."""
+    return bool(_numbers(folder))
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints in `folder`, half-written ones too, and the folder."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def _numbers(folder: Path) -> list[int]:
+    return [int(each.name) for each in folder.iterdir() if each.name.isdigit()] if folder.is_dir() else []
+
+
+def _placed(storage: torch.UntypedStorage, place: str, device: torch.device | str) -> torch.UntypedStorage:
+    return storage if place == "cpu" else storage.to(device=torch.device(device))
+
+
+def _remove(path: Path) -> None:
+    # Renamed first: a folder of which part is gone must not look like a checkpoint.
+    gone = path.with_name(f".{path.name}.part")
+    shutil.rmtree(gone, ignore_errors=True)
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def _checksum(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

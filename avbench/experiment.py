@@ -31,15 +31,15 @@ from avbench.interruption import Interruption
 from avbench.lock import held
 from avbench.matching import AudioVideoMatching
 from avbench.method import Method
+from avbench.planning import PlannedRun, plan_run
 from avbench.progress import RunProgress, StagePlan, say
 from avbench.randomness import Randomness
-from avbench.records import Ending, RunRecord, identity_of, read_record, record_path, write_record
-from avbench.registry import catalogue
+from avbench.records import Ending, RunRecord, read_record, write_record
 from avbench.resuming import DEFAULT_MINUTES, Checkpointer, checkpoint_folder, resume
-from avbench.start import RANDOM, load_start
+from avbench.start import make_modules
 from avbench.step_memory import modules_of, step_memory
 from avbench.steps import StepReport, TrainingObserver
-from avbench.streaming import Stream, make_stream, open_store, settle_clips
+from avbench.streaming import Stream, make_stream, open_store
 from avbench.training import ContinualPretraining
 
 
@@ -71,8 +71,7 @@ class _Saving:
 class _Parts:
     """What a run is put together from."""
 
-    config: RunConfig
-    method: type[Method]
+    plan: PlannedRun
     stream: Stream
     backbone: CAVMAE
     matching: AudioVideoMatching
@@ -115,11 +114,8 @@ def run_experiment(
             raise RunInterruptedError(
                 "interrupted before training began; the same command goes on with preparing"
             ) from None
-        header = parts.header
-        path = record_path(
-            results, header["configuration"], source=header["source"], identity=header["identity"]
-        )
-        with held(path, f"this run ({config.strategy} on {config.scenario}, seed {config.seed})"):
+        path = parts.plan.record_path(results)
+        with held(path, f"this run ({parts.plan.name})"):
             earlier = read_record(path) if path.exists() and not again else None
             folder = checkpoint_folder(results, path)
             if again:
@@ -135,54 +131,40 @@ def run_experiment(
 
 def _prepare(config: RunConfig, console: Console) -> _Parts:
     """Open the clips, make the model, and fill in the record as far as it is known before the run."""
-    used = {
-        "scenario": catalogue("scenario", config.plugins).get(config.scenario),
-        "strategy": catalogue("strategy", config.plugins).get(config.strategy),
-    }
-    plugin_code = {kind: plugin.code for kind, plugin in used.items() if plugin.code}
-    scenario = used["scenario"].cls(**config.scenario_options)
-    store = open_store(config, scenario, console)
-    config = settle_clips(config, store)
+    plan = plan_run(config)
+    config = plan.config
+    store = open_store(config, plan.scenario, console)
     randomness = Randomness(config.seed)
-    method: type[Method] = used["strategy"].cls
-    stream = make_stream(config, scenario, store, randomness, joint=method.joint)
-
-    size = BACKBONES[config.backbone]
-    backbone = CAVMAE(size, stream.geometry, mask_ratio=config.mask_ratio)
-    matching = AudioVideoMatching(size.width, size.heads)
-    if config.start == RANDOM:
-        backbone.initialise(randomness.torch("start/backbone"))
-        matching.initialise(randomness.torch("start/matching"))
-    loaded = load_start(config.start, config.backbone, backbone, matching)
-    if loaded.report is not None and not loaded.report.complete:
-        say(console, f"The start does not fill the whole model:\n{loaded.report}", style="yellow")
-    # A random start differs by seed, as the order of clips does; runs over seeds are still one experiment.
-    start = RANDOM if config.start == RANDOM else loaded.fingerprint
-    recorded = config.recorded()
+    stream = make_stream(config, plan.scenario, store, randomness, joint=plan.method.joint)
+    backbone, matching, start = make_modules(
+        config.start, config.backbone, stream.geometry, mask_ratio=config.mask_ratio, randomness=randomness
+    )
+    if start.report is not None and not start.report.complete:
+        say(console, f"The start does not fill the whole model:\n{start.report}", style="yellow")
     header = {
         "scenario": config.scenario,
         "strategy": config.strategy,
         "seed": config.seed,
-        "configuration": recorded,
-        "identity": identity_of(recorded, store=store.clips_name, start=start, plugin_code=plugin_code),
-        "source": store.source,
-        "store": store.clips_name,
-        "start": start,
-        "plugin_code": plugin_code,
-        "needs_boundaries": method.needs_boundaries,
+        "configuration": config.recorded(),
+        "identity": plan.identity,
+        "source": plan.clips.source,
+        "store": plan.clips.name,
+        "start": plan.start,
+        "plugin_code": plan.plugin_code,
+        "needs_boundaries": plan.method.needs_boundaries,
         "tasks": stream.gallery.tasks,
         "gallery": len(stream.gallery),
         "queries": stream.gallery.queries,
         "environment": environment(config.device),
     }
-    return _Parts(config, method, stream, backbone, matching, randomness, header)
+    return _Parts(plan, stream, backbone, matching, randomness, header)
 
 
 def _run(parts: _Parts, findings: Findings, path: Path, saving: _Saving, console: Console) -> RunRecord:
     """Train and measure; write the record, however that ends."""
     progress = RunProgress(
         [StagePlan(each.task_name, len(each.dataset)) for each in parts.stream.experiences],
-        epochs=parts.config.epochs,
+        epochs=parts.plan.config.epochs,
         evaluations=len(parts.stream.experiences) + 1,
         console=console,
     )
@@ -221,8 +203,8 @@ def _is_finished(path: Path) -> bool:
 def _train_and_measure(
     parts: _Parts, findings: Findings, progress: RunProgress, saving: _Saving, interruption: Interruption
 ) -> None:
-    config, stream = parts.config, parts.stream
-    make_method: Callable[[], Method] = partial(parts.method, **config.strategy_options)
+    config, stream = parts.plan.config, parts.stream
+    make_method: Callable[[], Method] = partial(parts.plan.method, **config.strategy_options)
     # Measured before the run's own tensors are on the device, which a GPU's allocator would count as well.
     with findings.timed("measure memory"):
         needed = step_memory(

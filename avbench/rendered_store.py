@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from avbench.rendering import Canvas, ClassDesign, render_clip
 from avbench.shard_writer import EncodedClip
 from avbench.spectrogram import log_mel
 from avbench.store_building import Observer, build_store
-from avbench.store_layout import ClipEntry, ClipFormat, Split
+from avbench.store_layout import ClipEntry, ClipFormat, Split, name_of_rendered
 
 if TYPE_CHECKING:  # processes that render need no Avalanche, which is slow to import
     from avbench.scenario import Scenario
@@ -52,6 +52,16 @@ class RenderedClips:
         """Name of the store in the cache; a digest tells scenarios of one name and other classes apart."""
         digest = hashlib.blake2b(repr(list(self.designs.items())).encode(), digest_size=4).hexdigest()
         return f"{self.name}-world{WORLD}-{self.training_clips}+{self.gallery_clips}-{digest}"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a store of these clips says of how it was made."""
+        return {"world": WORLD, "classes": self.name, "jpeg": jpeg.LIBRARY}
+
+    @property
+    def clips_name(self) -> str:
+        """What names these clips in a record: the `ClipStore.clips_name` of their store."""
+        return name_of_rendered(RENDERED_FORMAT, SOURCE, self.provenance, self.entries())
 
     def entries(self) -> list[ClipEntry]:
         """Return the clips, class by class; a key names the class by its number."""
@@ -96,7 +106,7 @@ def render_store(clips: RenderedClips, path: Path, *, workers: int, observe: Obs
         partial(make_clip, clips.designs),
         format=RENDERED_FORMAT,
         source=SOURCE,
-        provenance={"world": WORLD, "classes": clips.name, "jpeg": jpeg.LIBRARY},
+        provenance=clips.provenance,
         workers=workers,
         observe=observe,
     )

@@ -18,8 +18,11 @@ from torch import Tensor, nn
 
 from avbench.backbone.importing import ImportReport, load_published
 from avbench.backbone.model import CAVMAE
+from avbench.backbone.sizes import BACKBONES
+from avbench.clips import ClipGeometry
 from avbench.errors import DataError, InputError
 from avbench.matching import AudioVideoMatching
+from avbench.randomness import Randomness
 
 RANDOM, SHIPPED = "random", "shipped"
 
@@ -69,6 +72,29 @@ def load_start(start: str, size: str, backbone: CAVMAE, matching: AudioVideoMatc
                 f"geometry ({backbone.geometry}): give a checkpoint with --start FILE, or --start random"
             )
     return Start(fingerprint(_parameters(backbone, matching)), report)
+
+
+def make_modules(
+    start: str, size: str, geometry: ClipGeometry, *, mask_ratio: float, randomness: Randomness
+) -> tuple[CAVMAE, AudioVideoMatching, Start]:
+    """Return backbone and matching module as a run begins with them.
+
+    Args:
+        start, size: see `load_start`.
+        geometry: of the clips.
+        mask_ratio: of the backbone's masked passes.
+        randomness: of the run; draws a random start.
+
+    Raises:
+        InputError, DataError: see `load_start`.
+    """
+    backbone = CAVMAE(BACKBONES[size], geometry, mask_ratio=mask_ratio)
+    matching = AudioVideoMatching(BACKBONES[size].width, BACKBONES[size].heads)
+    # What a checkpoint leaves out is drawn too, alike for all seeds: its parts belong to the start.
+    drawing = randomness if start == RANDOM else Randomness(0)
+    backbone.initialise(drawing.torch("start/backbone"))
+    matching.initialise(drawing.torch("start/matching"))
+    return backbone, matching, load_start(start, size, backbone, matching)
 
 
 def save_start(

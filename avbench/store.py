@@ -11,7 +11,6 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from avbench.store_layout import (
     is_store,
     mel_header,
     member_names,
+    name_of_rendered,
     read_header,
     wav_header,
 )
@@ -115,10 +115,7 @@ class ClipStore:
         """
         if "world" not in self.provenance:
             return self.fingerprint
-        recipe = {name: self.provenance[name] for name in ("world", "classes")}
-        rows = [(entry.key, entry.label, entry.split) for entry in self.entries]
-        named = [asdict(self.format), self.source, recipe, rows]
-        return xxhash.xxh3_128_hexdigest(json.dumps(named, sort_keys=True).encode())
+        return name_of_rendered(self.format, self.source, self.provenance, self.entries)
 
     def number(self, key: str) -> int:
         """Return the number of the clip called `key`; InputError if there is none."""

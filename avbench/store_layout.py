@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import struct
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -151,6 +151,16 @@ def header_checksum(header: dict[str, Any]) -> str:
 def is_store(path: Path) -> bool:
     """Return whether a folder holds a finished store."""
     return (path / INDEX).is_file()
+
+
+def name_of_rendered(
+    format: ClipFormat, source: str, provenance: Mapping[str, Any], entries: Sequence[ClipEntry]
+) -> str:
+    """Return 32 hexadecimal digits that name rendered clips by what is rendered, not by their bytes."""
+    recipe = {name: provenance[name] for name in ("world", "classes")}
+    rows = [(entry.key, entry.label, entry.split) for entry in entries]
+    named = [asdict(format), source, recipe, rows]
+    return xxhash.xxh3_128_hexdigest(json.dumps(named, sort_keys=True).encode())
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from avbench.loading import PUBLISHED_WINDOW, ClipDataset, ClipLoader, clip_load
 from avbench.progress import say
 from avbench.randomness import Randomness
 from avbench.rendered_cache import open_rendered
-from avbench.rendered_store import SOURCE, clips_of_stream
+from avbench.rendered_store import RENDERED_FORMAT, SOURCE, clips_of_stream
 from avbench.scenario import Scenario, TrainExperience
 from avbench.store import ClipFormat, ClipStore
 
@@ -44,6 +44,36 @@ class Stream:
     make_loader: Callable[[TrainExperience], ClipLoader]
 
 
+@dataclass(frozen=True)
+class ClipsAhead:
+    """The clips of a run before they are opened, or even rendered.
+
+    Attributes:
+        name: names them in a record, as `ClipStore.clips_name`.
+        source: where they come from; "rendered" for those that are rendered.
+        format: what each looks like.
+        where: what to call them in a message.
+    """
+
+    name: str
+    source: str
+    format: ClipFormat
+    where: str
+
+
+def clips_ahead(config: RunConfig, scenario: Scenario) -> ClipsAhead:
+    """Return what `open_store` would open; nothing is rendered.
+
+    Raises:
+        InputError, DataError: there is no store at `config.data`, or it is damaged.
+    """
+    if config.data is None:
+        clips = clips_of_stream(config.scenario, scenario)
+        return ClipsAhead(clips.clips_name, SOURCE, RENDERED_FORMAT, "the rendered clips")
+    store = ClipStore(config.data)
+    return ClipsAhead(store.clips_name, store.source, store.format, str(store.path))
+
+
 def open_store(config: RunConfig, scenario: Scenario, console: Console) -> ClipStore:
     """Open the store that the configuration names; where it names none, render the clips once and say so.
 
@@ -67,8 +97,8 @@ def default_frame_size(stored: ClipFormat) -> int:
     return min(PUBLISHED_FRAME_SIZE, stored.short_side - stored.short_side % _PATCH)
 
 
-def settle_clips(config: RunConfig, store: ClipStore) -> RunConfig:
-    """Return the configuration with the settings filled in that depend on the store.
+def settle_clips(config: RunConfig, clips: ClipsAhead) -> RunConfig:
+    """Return the configuration with the settings filled in that depend on the clips.
 
     Rendered clips are shown whole (window 1) and not augmented; real ones as published: a window of 0.4 of
     the clip, augmented. Frames are 224 pixels, or as large as the stored ones if those are smaller.
@@ -76,13 +106,13 @@ def settle_clips(config: RunConfig, store: ClipStore) -> RunConfig:
     Raises:
         InputError: the frames asked for are larger than the stored ones.
     """
-    rendered = store.source == SOURCE
-    side = store.format.short_side
-    size = config.frame_size or default_frame_size(store.format)
+    rendered = clips.source == SOURCE
+    side = clips.format.short_side
+    size = config.frame_size or default_frame_size(clips.format)
     if size > side or size % _PATCH:
         raise InputError(
             f"frame_size: {size} is not a multiple of {_PATCH} up to {side}, the shorter side of the frames "
-            f"in {store.path}"
+            f"in {clips.where}"
         )
     return config.model_copy(
         update={

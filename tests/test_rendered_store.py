@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -150,3 +152,8 @@ def test_the_start_has_classes_of_its_own():
     assert not {*law.designs, *codes.designs} & set(stream.designs)
     assert len(law.designs) == 144
     assert len(codes.designs) == 320
+
+
+def test_clips_are_named_before_they_are_rendered(store):
+    assert store.clips_name == CLIPS.clips_name
+    assert replace(CLIPS, training_clips=2).clips_name != CLIPS.clips_name

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ def held(path: Path, what: str, *, wait: Callable[[str], None] | None = None) ->
     Raises:
         RunError: another process holds it, and `wait` is None; the message says which and since when.
     """
-    place = path.with_name(f".{path.name}.lock")
+    place = _place(path)
     place.parent.mkdir(parents=True, exist_ok=True)
     file = _taken(place, what, wait)
     try:
@@ -42,12 +43,31 @@ def held(path: Path, what: str, *, wait: Callable[[str], None] | None = None) ->
         os.close(file)
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the work that makes `path` now."""
+    try:
+        file = os.open(_place(path), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _place(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
 def _taken(place: Path, what: str, wait: Callable[[str], None] | None) -> int:
     """Return the lock file, opened and locked."""
     while True:
         file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except BlockingIOError:
             holder = os.read(file, 1000).decode(errors="replace") or "another process"
             if wait is None:
@@ -61,3 +81,16 @@ def _taken(place: Path, what: str, wait: Callable[[str], None] | None) -> int:
             if os.path.samestat(os.fstat(file), place.stat()):
                 return file
         os.close(file)
+
+
+def _take(file: int) -> None:
+    """Lock an open file; raise BlockingIOError where another process does more than look at it."""
+    for _ in range(3):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # `is_held` holds it for a moment.
+            time.sleep(0.02)
+        else:
+            return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avbench.errors import RunError
-from avbench.lock import held
+from avbench.lock import held, is_held
 
 
 def hold(path: Path, ready: object) -> None:
@@ -44,6 +44,17 @@ def test_a_dead_process_holds_nothing(tmp_path: Path, holder) -> None:
     holder.join()
     with held(tmp_path / "record.json", "this run"):
         pass
+
+
+def test_one_may_ask_whether_it_is_held(tmp_path: Path, holder) -> None:
+    assert is_held(tmp_path / "record.json")
+    assert not is_held(tmp_path / "other.json")
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    assert not is_held(tmp_path / "record.json")
+    with held(tmp_path / "record.json", "this run"):
+        assert is_held(tmp_path / "record.json")
+    assert not is_held(tmp_path / "record.json")
 
 
 def test_second_may_wait(tmp_path: Path, holder) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `avbench run | table | plot | list | data | pretrain | memory | bench | check | new`.
+"""The command line, `avbench COMMAND`: each command is a module here.
 
 Modules here import nothing heavy at their top, so that help comes at once; commands import what they need
 when they are called.
@@ -15,7 +15,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from avbench.cli import bench, check, data, memory, new, plot, pretrain, run, table
+from avbench.cli import bench, check, data, memory, new, plot, pretrain, run, sweep, table
 from avbench.cli import list as listing
 from avbench.errors import AvbenchError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     epilog="Start with: avbench run --strategy avcl --scenario vggsound-stream",
 )
 app.command("run")(run.run)
+app.command("sweep")(sweep.sweep)
 app.command("table")(table.show_table)
 app.command("plot")(plot.plot)
 app.command("list")(listing.list_plugins)

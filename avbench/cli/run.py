@@ -149,6 +149,14 @@ def run(
             rich_help_panel=_SETTINGS,
         ),
     ] = True,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report",
+            help="Make table and plots of all runs of the stream at the end.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = True,
 ) -> None:
     """Pre-train on a stream, task by task, and measure retrieval, forgetting, memory and speed.
 
@@ -201,11 +209,11 @@ def run(
         checkpoint_minutes=checkpoint_minutes if checkpoints else None,
         console=Console(stderr=True),
     )
-    _report(outcome, results)
+    _report(outcome, results if report else None)
 
 
-def _report(outcome: Outcome, results: Path) -> None:
-    """Show the run's result, make table and plots of all runs of its stream, and say where they are."""
+def _report(outcome: Outcome, results: Path | None) -> None:
+    """Show the run's result; with `results`, make table and plots of all runs of its stream there."""
     from avbench.run_report import result_table, write_report
 
     console = Console(highlight=False)
@@ -214,5 +222,5 @@ def _report(outcome: Outcome, results: Path) -> None:
         console.print(f"This run was finished on {record.timing.finished}; --again repeats it.", markup=False)
     console.print(result_table(record))
     console.print(f"record  {outcome.path}", soft_wrap=True, markup=False)
-    for kind, path in write_report(record, results):
+    for kind, path in write_report(record, results) if results is not None else []:
         console.print(f"{kind:<7} {path}", soft_wrap=True, markup=False)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from avbench.averages import need_seeds_of_one_run
 from avbench.comparison import Comparison, Entry
 from avbench.errors import InputError, did_you_mean
 from avbench.estimates import Estimate, estimate
@@ -54,7 +55,8 @@ class PairedComparison:
     @property
     def tasks_ahead(self) -> int:
         """On how many tasks the first is better than the second on average over seeds."""
-        return sum(each.mean * self.score.sign > 0 for each in self.tasks.values())
+        # What rounding leaves of equals is not ahead.
+        return sum(each.mean * self.score.sign > 1e-9 for each in self.tasks.values())
 
 
 def compare_pairs(
@@ -75,7 +77,14 @@ def compare_pairs(
 
 
 def compare_pair(first: Entry, second: Entry, score: Score) -> PairedComparison:
-    """Compare two methods over the seeds that both have finished; nothing is corrected yet."""
+    """Compare two methods over the seeds that both have finished; nothing is corrected yet.
+
+    Raises:
+        DataError: the runs of a method differ in more than the seed.
+    """
+    for entry in (first, second):
+        if entry.runs:
+            need_seeds_of_one_run(entry.runs)
     firsts = {run.seed: run for run in first.runs}
     seconds = {run.seed: run for run in second.runs}
     seeds = tuple(sorted(firsts.keys() & seconds.keys()))

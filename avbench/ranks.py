@@ -9,13 +9,15 @@ Reads records only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 from scipy.stats import rankdata
 
+from avbench.averages import average
 from avbench.comparison import Comparison, Entry
-from avbench.estimates import Estimate, estimate
+from avbench.estimates import Estimate
 from avbench.scores import Score
 from avbench.significance import median_interval
 
@@ -32,7 +34,8 @@ class RankedEntry:
         mean_rank: over seeds; None where it is not ranked.
         low, high: bounds of the median rank over seeds.
         confidence: that the median rank of ever more seeds lies within them, 0 to 1; 0 for a single seed.
-        lacks: seeds for whose lack it is not ranked.
+        lacks: those of `seeds` for whose lack it is not ranked, with what became of them: "missing",
+            "failed" or "interrupted".
     """
 
     entry: Entry
@@ -43,7 +46,7 @@ class RankedEntry:
     low: float | None = None
     high: float | None = None
     confidence: float = 0.0
-    lacks: tuple[int, ...] = ()
+    lacks: Mapping[int, str] = field(default_factory=dict)
 
 
 def rank_entries(comparison: Comparison, score: Score) -> list[RankedEntry]:
@@ -54,52 +57,53 @@ def rank_entries(comparison: Comparison, score: Score) -> list[RankedEntry]:
     """
     rivals = [entry for entry in comparison.entries if not entry.joint]
     seeds = ranking_seeds(rivals)
-    values: dict[str, list[float]] = {}
+    ranked: list[RankedEntry] = []
+    others: list[RankedEntry] = []
+    columns: list[list[float]] = []
     for entry in rivals:
-        scores = {run.seed: score.of(run) for run in entry.runs}
-        known = [value for seed in seeds if (value := scores.get(seed)) is not None]
-        if seeds and len(known) == len(seeds):
-            values[entry.identity] = known
-    # A row a seed: rankdata ranks the smallest first.
-    table = np.array(list(values.values())).T
-    ranks = rankdata(-score.sign * table, axis=1).T if values else table
-    ranked = []
-    for identity, own in zip(values, ranks, strict=True):
-        (entry,) = (entry for entry in rivals if entry.identity == identity)
-        low, high, confidence = median_interval(own.tolist())
-        ranked.append(
-            RankedEntry(
-                entry=entry,
-                score=estimate(values[identity]),
-                seeds=seeds,
-                ranks=tuple(own.tolist()),
-                mean_rank=float(own.mean()),
-                low=low,
-                high=high,
-                confidence=confidence,
-            )
-        )
+        values = {run.seed: value for run in entry.runs if (value := score.of(run)) is not None}
+        if not seeds or not values.keys() >= set(seeds):
+            others.append(RankedEntry(entry, None, seeds, lacks=_lacks(entry, seeds)))
+            continue
+        runs = [run for run in entry.runs if run.seed in seeds]
+        ranked.append(RankedEntry(entry, average(runs, lambda run, values=values: values[run.seed]), seeds))
+        # Rounded, so that means that are equal but for the order of their sums are equal.
+        columns.append([round(-score.sign * values[seed], 9) for seed in seeds])
+    # The smallest is ranked first.
+    ranks = rankdata(columns, axis=0).tolist() if columns else []
+    ranked = [_with_ranks(each, own) for each, own in zip(ranked, ranks, strict=True)]
     ranked.sort(key=lambda each: (each.mean_rank, -score.sign * each.score.mean if each.score else 0.0))
-    others = [
-        RankedEntry(entry, None, seeds, lacks=_lacks(entry, seeds))
-        for entry in rivals
-        if entry.identity not in values
-    ]
     return ranked + others
+
+
+def _with_ranks(unranked: RankedEntry, ranks: list[float]) -> RankedEntry:
+    low, high, confidence = median_interval(ranks)
+    return replace(
+        unranked,
+        ranks=tuple(ranks),
+        mean_rank=statistics.fmean(ranks),
+        low=low,
+        high=high,
+        confidence=confidence,
+    )
 
 
 def ranking_seeds(entries: list[Entry]) -> tuple[int, ...]:
     """Return the seeds over which the most finished runs can be ranked, ascending.
 
     Of the sets of seeds that entries have, the one whose size times the number of entries that have all of
-    it is largest; of equals the larger set. Adding a method with one seed does not shrink it to one.
+    it is largest; of equals the larger set, then the lower seeds. Adding a method with one seed does not shrink it to one.
     """
     have = [frozenset(run.seed for run in entry.runs) for entry in entries]
     runs = {seeds: len(seeds) * sum(seeds <= other for other in have) for seeds in have}
-    best = max(runs, key=lambda seeds: (runs[seeds], len(seeds), sorted(seeds)), default=frozenset())
+    best = max(
+        runs,
+        key=lambda seeds: (runs[seeds], len(seeds), [-seed for seed in sorted(seeds)]),
+        default=frozenset(),
+    )
     return tuple(sorted(best))
 
 
-def _lacks(entry: Entry, seeds: tuple[int, ...]) -> tuple[int, ...]:
+def _lacks(entry: Entry, seeds: tuple[int, ...]) -> dict[int, str]:
     finished = {run.seed for run in entry.runs}
-    return tuple(seed for seed in seeds if seed not in finished)
+    return {seed: entry.unfinished.get(seed, "missing") for seed in seeds if seed not in finished}

@@ -11,18 +11,21 @@ from typing import Literal
 import numpy as np
 
 from avbench.forgetting import forgetting_by_task
-from avbench.records import DIRECTIONS, Direction, Metric, RunRecord
+from avbench.records import DIRECTIONS, METRICS, Direction, Metric, RunRecord
 
 Measure = Literal["A", "F"]
 MEASURES: dict[str, Measure] = {"A": "A", "F": "F"}
 """Average accuracy and forgetting (standard), by the names a person gives."""
+
+METRIC_NAMES: dict[str, Metric] = {metric: metric for metric in METRICS}
+"""Metrics, by the names a person gives."""
 
 Side = Literal["A2V", "V2A", "both"]
 SIDES: dict[str, Side] = {"both": "both", "A2V": "A2V", "V2A": "V2A"}
 """One direction, or the mean of both, by the names a person gives."""
 
 _NAMES = {"A": "average accuracy A", "F": "forgetting F"}
-_SIDE_NAMES = {"A2V": "audio to video", "V2A": "video to audio", "both": "mean of both directions"}
+_SIDE_NAMES = {"A2V": "audio to video", "V2A": "video to audio", "both": "both directions"}
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,9 @@ class Score:
 
     @property
     def title(self) -> str:
-        """What a caption says, such as "average accuracy A of R@1, audio to video"."""
-        metric = "the mean of R@1, R@5 and R@10" if self.metric == "mean" else self.metric
-        return f"{_NAMES[self.measure]} of {metric}, {_SIDE_NAMES[self.side]}"
+        """What a caption says, such as "average accuracy A (R@1, audio to video)"."""
+        metric = "mean of R@1, R@5 and R@10" if self.metric == "mean" else self.metric
+        return f"{_NAMES[self.measure]} ({metric}, {_SIDE_NAMES[self.side]})"
 
     @property
     def sign(self) -> int:

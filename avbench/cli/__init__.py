@@ -1,4 +1,5 @@
-"""The command line: `avbench run | table | plot | list | data | pretrain | memory | bench | check | new`.
+"""The command line: `avbench run`, `table`, `compare`, `plot`, `list`, `data`, `pretrain`, `memory`, `bench`,
+`check` and `new`.
 
 Modules here import nothing heavy at their top, so that help comes at once; commands import what they need
 when they are called.
@@ -15,7 +16,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from avbench.cli import bench, check, data, memory, new, plot, pretrain, run, table
+from avbench.cli import bench, check, compare, data, memory, new, plot, pretrain, run, table
 from avbench.cli import list as listing
 from avbench.errors import AvbenchError
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("table")(table.show_table)
+app.command("compare")(compare.compare)
 app.command("plot")(plot.plot)
 app.command("list")(listing.list_plugins)
 app.add_typer(data.app, name="data")

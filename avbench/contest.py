@@ -78,8 +78,8 @@ def what_seeds_show(pairs: Sequence[PairedComparison]) -> list[str]:
         else:
             corrected = min(1.0, family * least)
             words.append(
-                f"{seeds} seeds can reach p = {least:.2g} in a paired sign-flip test, and {corrected:.2g} after "
-                f"the correction for {family}."
+                f"{seeds} seeds can reach p = {least:.2g} in a paired sign-flip test, and {corrected:.2g} "
+                f"after the correction for {family}."
             )
     if tested:
         words.append(
@@ -100,12 +100,12 @@ def _about_pairs(contest: Contest) -> list[str]:
         return ["There is one method only: nothing to compare."]
     ahead = "above" if score.sign > 0 else "below"
     notes = [
-        f"Difference: {score.title}, first minus second in percent points ({ahead} 0 the first is better); mean "
-        f"over the seeds that both have finished ± {INTERVALS}. The same seed shows both the same clips in the "
+        f"Difference: first minus second in percent points, {ahead} 0 where the first is better; mean over "
+        f"the seeds that both have finished ± {INTERVALS}. The same seed shows both the same clips in the "
         "same order.",
-        "p: two-sided sign-flip test of the mean difference. Seeds are what is exchanged; tasks of one seed are "
-        "not independent and change sign together. Tasks ahead: those on which the first is better on average, "
-        "a description without a test.",
+        "p: two-sided sign-flip test of the mean difference. Seeds are what is exchanged; tasks of one seed "
+        "are not independent and change sign together. Tasks ahead: those on which the first is better on "
+        "average, a description without a test.",
     ]
     if any(len(pair.seeds) > EXACT_TO for pair in pairs):
         notes.append(f"p is exact up to {EXACT_TO} seeds, and estimated from random signs beyond.")
@@ -116,8 +116,8 @@ def _about_pairs(contest: Contest) -> list[str]:
         )
     if any(entry.joint for entry in contest.comparison.entries):
         notes.append(
-            "A method that trains on all tasks at once is a bound: it is compared where --against names it, and "
-            "not ranked."
+            "A method that trains on all tasks at once is a bound: it is not ranked, and compared only where "
+            "all are compared with it."
         )
     return notes
 
@@ -131,9 +131,10 @@ def _about_ranks(contest: Contest) -> list[str]:
         shows = f"Rank: within seed {seeds[0]}, 1 is best. One seed says nothing of how sure an order is."
     else:
         shows = (
-            f"Rank: within each of the seeds {', '.join(map(str, seeds))}, 1 is best, equals share the mean of "
-            f"their ranks. Range: holds the median rank over ever more seeds with {100 * confidence:.3g}% "
-            f"confidence" + (", as much as so few seeds give; 6 give 95%." if confidence < 0.95 else ".")
+            f"Rank: within each of the seeds {', '.join(map(str, seeds))}, 1 is best, equals share the mean "
+            "of their ranks. Range: holds the median rank over ever more seeds with "
+            f"{100 * confidence:.3g}% confidence"
+            + (", as much as so few seeds give; 6 give 95%." if confidence < 0.95 else ".")
         )
     if len(ranked) < len(contest.ranked):
         shows += " Methods that lack one of these seeds are not ranked."
@@ -142,6 +143,6 @@ def _about_ranks(contest: Contest) -> list[str]:
 
 def _excludes_zero(pair: PairedComparison) -> bool:
     found = pair.difference
-    return (
-        found is not None and found.low is not None and found.high is not None and found.low * found.high > 0
-    )
+    if found is None or found.low is None or found.high is None:
+        return False
+    return found.low * found.high > 0

@@ -89,7 +89,9 @@ def _list(seeds: Sequence[int]) -> str:
 
 
 def _p(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+    if value is None:
+        return ""
+    return f"{value:.3g}" if value >= 0.0001 else "<0.0001"
 
 
 def _csv(contests: Sequence[Contest]) -> str:

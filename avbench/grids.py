@@ -45,14 +45,17 @@ def latex_grids(grids: Sequence[Grid], caption: str) -> str:
             f"\\begin{{tabular}}{{{'l' * grid.left}{'r' * (len(grid.heads) - grid.left)}}}",
             "\\toprule",
             f"\\multicolumn{{{len(grid.heads)}}}{{l}}{{\\textit{{{latex_safe(grid.title)}}}}} \\\\",
-            _latex_row(grid.heads),
+            _latex_row(grid.heads, len(grid.heads)),
             "\\midrule",
-            *map(_latex_row, grid.rows),
+            *(_latex_row(row, grid.left) for row in grid.rows),
             "\\bottomrule",
             "\\end{tabular}",
         ]
     return "\n".join([*lines, "\\end{table*}"]) + "\n"
 
 
-def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(map(latex_safe, cells)) + " \\\\"
+def _latex_row(cells: Sequence[str], text: int) -> str:
+    """A row of which the first `text` cells are words, whose hyphens are no signs."""
+    words = [latex_safe(cell) for cell in cells[:text]]
+    numbers = [latex_safe(cell).replace("-", "$-$") for cell in cells[text:]]
+    return " & ".join((*words, *numbers)) + " \\\\"

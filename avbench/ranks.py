@@ -10,7 +10,7 @@ Reads records only.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from scipy.stats import rankdata
@@ -18,6 +18,7 @@ from scipy.stats import rankdata
 from avbench.averages import average
 from avbench.comparison import Comparison, Entry
 from avbench.estimates import Estimate
+from avbench.records import RunRecord
 from avbench.scores import Score
 from avbench.significance import median_interval
 
@@ -66,7 +67,7 @@ def rank_entries(comparison: Comparison, score: Score) -> list[RankedEntry]:
             others.append(RankedEntry(entry, None, seeds, lacks=_lacks(entry, seeds)))
             continue
         runs = [run for run in entry.runs if run.seed in seeds]
-        ranked.append(RankedEntry(entry, average(runs, lambda run, values=values: values[run.seed]), seeds))
+        ranked.append(RankedEntry(entry, average(runs, _reading(values)), seeds))
         # Rounded, so that means that are equal but for the order of their sums are equal.
         columns.append([round(-score.sign * values[seed], 9) for seed in seeds])
     # The smallest is ranked first.
@@ -74,6 +75,10 @@ def rank_entries(comparison: Comparison, score: Score) -> list[RankedEntry]:
     ranked = [_with_ranks(each, own) for each, own in zip(ranked, ranks, strict=True)]
     ranked.sort(key=lambda each: (each.mean_rank, -score.sign * each.score.mean if each.score else 0.0))
     return ranked + others
+
+
+def _reading(values: Mapping[int, float]) -> Callable[[RunRecord], float]:
+    return lambda run: values[run.seed]
 
 
 def _with_ranks(unranked: RankedEntry, ranks: list[float]) -> RankedEntry:
@@ -92,16 +97,16 @@ def ranking_seeds(entries: list[Entry]) -> tuple[int, ...]:
     """Return the seeds over which the most finished runs can be ranked, ascending.
 
     Of the sets of seeds that entries have, the one whose size times the number of entries that have all of
-    it is largest; of equals the larger set, then the lower seeds. Adding a method with one seed does not shrink it to one.
+    it is largest; of equals the larger set, then the lower seeds. Adding a method with one seed does not
+    shrink it to one.
     """
-    have = [frozenset(run.seed for run in entry.runs) for entry in entries]
-    runs = {seeds: len(seeds) * sum(seeds <= other for other in have) for seeds in have}
-    best = max(
-        runs,
-        key=lambda seeds: (runs[seeds], len(seeds), [-seed for seed in sorted(seeds)]),
-        default=frozenset(),
-    )
-    return tuple(sorted(best))
+    have = {tuple(run.seed for run in entry.runs) for entry in entries if entry.runs}
+
+    def worth(seeds: tuple[int, ...]) -> tuple[int, int, list[int]]:
+        complete = sum({run.seed for run in entry.runs} >= set(seeds) for entry in entries)
+        return len(seeds) * complete, len(seeds), [-seed for seed in seeds]
+
+    return max(have, key=worth, default=())
 
 
 def _lacks(entry: Entry, seeds: tuple[int, ...]) -> dict[int, str]:

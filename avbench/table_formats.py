@@ -135,6 +135,8 @@ _LATEX_SPECIAL = {
     "†": "$^\\dagger$",
     "‡": "$^\\ddagger$",
     "§": "\\S{}",
+    # Other signs in LaTeX's old text fonts.
+    **{sign: f"${sign}$" for sign in "<>|"},
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from avbench.comparison import Comparison
-from avbench.estimates import INTERVALS
+from avbench.estimates import interval_words
 from avbench.pairwise import PairedComparison, compare_pairs, corrected_together, find_entry
 from avbench.ranks import RankedEntry, rank_entries
 from avbench.scores import Score
@@ -99,10 +99,11 @@ def _about_pairs(contest: Contest) -> list[str]:
     if not pairs:
         return ["There is one method only: nothing to compare."]
     ahead = "above" if score.sign > 0 else "below"
+    intervals = interval_words(len(pair.seeds) for pair in pairs)
     notes = [
         f"Difference: first minus second in percent points, {ahead} 0 where the first is better; mean over "
-        f"the seeds that both have finished ± {INTERVALS}. The same seed shows both the same clips in the "
-        "same order.",
+        f"the seeds that both have finished ± {intervals}. Rivals with the same seed see the same clips in "
+        "the same order.",
         "p: two-sided sign-flip test of the mean difference. Seeds are what is exchanged; tasks of one seed "
         "are not independent and change sign together. Tasks ahead: those on which the first is better on "
         "average, a description without a test.",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,9 +20,6 @@ from scipy.special import stdtrit
 
 BOOTSTRAP_FROM = 20
 """From so many seeds on, intervals are bootstrapped."""
-
-INTERVALS = f"95% t interval over seeds (one seed shows none; from {BOOTSTRAP_FROM} on: [BCa bootstrap])"
-"""What a caption says of intervals."""
 
 _RESAMPLES = 9999
 
@@ -69,6 +66,14 @@ def estimate(values: Sequence[float]) -> Estimate:
     error = statistics.stdev(values) / math.sqrt(len(values))
     half = float(stdtrit(len(values) - 1, 0.975)) * error
     return Estimate(mean, mean - half, mean + half, len(values), "t")
+
+
+def interval_words(counts: Iterable[int]) -> str:
+    """Return what a caption says of the intervals of means over so many seeds."""
+    words = "95% t interval over seeds (one seed shows none"
+    if any(count >= BOOTSTRAP_FROM for count in counts):
+        words += f"; from {BOOTSTRAP_FROM} on, [low, high] of a BCa bootstrap"
+    return words + ")"
 
 
 def _bootstrapped(values: Sequence[float]) -> tuple[float, float]:

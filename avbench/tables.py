@@ -15,7 +15,7 @@ from typing import Literal
 
 from avbench.averages import average
 from avbench.comparison import Comparison, Entry
-from avbench.estimates import INTERVALS, Estimate
+from avbench.estimates import Estimate, interval_words
 from avbench.records import METRICS, Direction, Metric, RunRecord, Summary
 
 Forgetting = Literal["standard", "published"]
@@ -250,10 +250,11 @@ def _notes(comparison: Comparison, forgetting: Forgetting) -> list[str]:
             0,
             "The clips are rendered: these are not results on VGGSound or AudioSet, nor comparable with any.",
         )
+    intervals = interval_words(len(entry.runs) for entry in comparison.entries)
     notes.append(
         "A: average accuracy; F: average forgetting"
         + (", as the published script computes it" if forgetting == "published" else "")
-        + f". Mean ± {INTERVALS}. Best in bold, second underlined."
+        + f". Mean ± {intervals}. Best in bold, second underlined."
     )
     if any(entry.missing or entry.unfinished for entry in comparison.entries):
         notes.append("Methods that lack seeds are not ranked.")

@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from avbench.estimates import BOOTSTRAP_FROM, INTERVALS, Estimate, estimate
+from avbench.estimates import BOOTSTRAP_FROM, Estimate, estimate, interval_words
 
 
 def draws(count: int, kind: str = "normal") -> list[float]:
@@ -71,5 +71,6 @@ def test_equal_values_have_an_interval_without_width(count):
     assert (found.low, found.mean, found.high) == (4.25, 4.25, 4.25)
 
 
-def test_captions_say_from_when_on_intervals_are_bootstrapped():
-    assert f"from {BOOTSTRAP_FROM} on" in INTERVALS
+def test_captions_speak_of_the_bootstrap_where_there_is_one():
+    assert interval_words([1, 3]) == "95% t interval over seeds (one seed shows none)"
+    assert f"from {BOOTSTRAP_FROM} on, [low, high]" in interval_words([3, BOOTSTRAP_FROM])

@@ -48,8 +48,8 @@ def _latex(contest: Contest) -> str:
 
 def _pair_row(pair: PairedComparison) -> tuple[str, ...]:
     lacks = [
-        _lacks(entry.label, lacking)
-        for entry, lacking in ((pair.first, pair.first_lacks), (pair.second, pair.second_lacks))
+        f"{which}: {_lacks(lacking)}"
+        for which, lacking in (("first", pair.first_lacks), ("second", pair.second_lacks))
         if lacking
     ]
     seeds = (_list(pair.seeds) or "none") + (f" ({'; '.join(lacks)})" if lacks else "")
@@ -68,20 +68,19 @@ def _pair_row(pair: PairedComparison) -> tuple[str, ...]:
 def _rank_row(each: RankedEntry) -> tuple[str, ...]:
     if each.score is None or each.mean_rank is None:
         finished = [run.seed for run in each.entry.runs]
-        seeds = (_list(finished) or "none") + (f" ({_lacks('', each.lacks)})" if each.lacks else "")
+        seeds = (_list(finished) or "none") + (f" ({_lacks(each.lacks)})" if each.lacks else "")
         return (each.entry.label, seeds, "missing" if each.lacks else "n/a", "", "")
     span = "" if len(each.seeds) == 1 else f"{each.low:g} to {each.high:g}"
     mean = f"{each.score.mean:.2f}{interval_text(each.score, 2, ' ± ')}"
     return (each.entry.label, _list(each.seeds), mean, f"{each.mean_rank:.1f}", span)
 
 
-def _lacks(label: str, lacking: Mapping[int, str]) -> str:
-    """Such as "er: failed 1; missing 2"."""
+def _lacks(lacking: Mapping[int, str]) -> str:
+    """Such as "failed 1; missing 2"."""
     endings: dict[str, list[int]] = {}
     for seed, how in lacking.items():
         endings.setdefault(how, []).append(seed)
-    words = "; ".join(f"{how} {_list(seeds)}" for how, seeds in endings.items())
-    return f"{label}: {words}" if label else words
+    return "; ".join(f"{how} {_list(seeds)}" for how, seeds in endings.items())
 
 
 def _list(seeds: Sequence[int]) -> str:
@@ -100,7 +99,7 @@ def _csv(contests: Sequence[Contest]) -> str:
     heads = (
         "scenario", "source", "backbone", "store", "measure", "metric", "direction", "kind",
         "method", "settings", "identity", "against", "against_settings", "against_identity",
-        "seeds", "mean", "low95", "high95", "tasks_ahead", "tasks", "p", "p_holm", "comparisons",
+        "seeds", "lacks", "against_lacks", "mean", "low95", "high95", "tasks_ahead", "tasks", "p", "p_holm", "comparisons",
         "mean_rank", "rank_low", "rank_high", "rank_confidence", "absence",
     )  # fmt: skip
     writer = csv.DictWriter(out, heads, lineterminator="\n")
@@ -134,6 +133,8 @@ def _pair_fields(pair: PairedComparison) -> dict[str, object]:
         "against_settings": "; ".join(pair.second.differing),
         "against_identity": pair.second.identity,
         "seeds": " ".join(map(str, pair.seeds)),
+        "lacks": _lacks(pair.first_lacks),
+        "against_lacks": _lacks(pair.second_lacks),
         "mean": None if found is None else found.mean,
         "low95": None if found is None else found.low,
         "high95": None if found is None else found.high,
@@ -154,6 +155,7 @@ def _rank_fields(each: RankedEntry) -> dict[str, object]:
         "settings": "; ".join(each.entry.differing),
         "identity": each.entry.identity,
         "seeds": " ".join(map(str, each.seeds)),
+        "lacks": _lacks(each.lacks),
         "mean": None if each.score is None else each.score.mean,
         "low95": None if each.score is None else each.score.low,
         "high95": None if each.score is None else each.score.high,

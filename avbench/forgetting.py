@@ -39,12 +39,21 @@ def forgetting(scores: ArrayLike) -> float | None:
     Raises:
         ValueError: the matrix is empty, not square with several stages, or not finite.
     """
+    by_task = forgetting_by_task(scores)
+    return None if by_task is None else float(np.mean(by_task))
+
+
+def forgetting_by_task(scores: ArrayLike) -> list[float] | None:
+    """Return what F is the mean of: of each task but the last, its best score since learned minus its last.
+
+    Takes and raises what `forgetting` does; None where there is one stage only.
+    """
     matrix = _matrix(scores)
     if len(matrix) == 1:
         return None
     _need_square(matrix)
     last = len(matrix) - 1
-    return float(np.mean([(matrix[task:last, task] - matrix[last, task]).max() for task in range(last)]))
+    return [float((matrix[task:last, task] - matrix[last, task]).max()) for task in range(last)]
 
 
 def forgetting_published(scores: ArrayLike) -> float | None:

@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from avbench.averages import average, need_seeds_of_one_run
 from avbench.comparison import Comparison, Entry
-from avbench.estimates import Estimate, estimate
+from avbench.estimates import Estimate
 from avbench.figures import COLOURS, HATCHES, legend_below, new_figure, save, style_of, wrapped
 from avbench.records import DIRECTIONS, Direction, Metric, RunRecord
 
@@ -113,7 +114,7 @@ def accuracy_against_memory(comparison: Comparison) -> Figure | None:
         for number, entry in entries:
             score = _over_directions(entry)
             axes.errorbar(
-                read(entry), score.mean, yerr=score.half_width, **(style_of(number) | {"linestyle": "none"}),
+                read(entry), score.mean, yerr=_error_bar(score), **(style_of(number) | {"linestyle": "none"}),
                 markersize=7, markeredgecolor="black", markeredgewidth=0.5, capsize=3, label=entry.label,
             )  # fmt: skip
         axes.axhline(comparison.example.chance[METRIC], color="0.4", linestyle=":", linewidth=1)
@@ -158,18 +159,14 @@ def forgetting_curves(comparison: Comparison) -> Figure | None:
         axes.axvline(task + 1, color="0.6", linewidth=5, alpha=0.4)
         axes.axhline(comparison.example.chance[METRIC], color="0.4", linestyle=":", linewidth=1)
         for number, entry in entries:
-            curve = [
-                estimate([_matrix_mean(run)[stage][task] for run in entry.runs])
-                for stage in range(len(stages))
-            ]
+            curve = [average(entry.runs, _recall_of(task, stage)) for stage in range(len(stages))]
             means = np.array([point.mean for point in curve])
             style = style_of(number)
             axes.plot(stages, means, **style, markersize=3.5, linewidth=1.2, label=entry.label)
-            if few and all(point.half_width is not None for point in curve):
-                spread = np.array([point.half_width for point in curve], dtype=float)
-                axes.fill_between(
-                    stages, means - spread, means + spread, color=style["color"], alpha=0.15, linewidth=0
-                )
+            if few and all(point.interval != "none" for point in curve):
+                lows = np.array([point.low for point in curve], dtype=float)
+                highs = np.array([point.high for point in curve], dtype=float)
+                axes.fill_between(stages, lows, highs, color=style["color"], alpha=0.15, linewidth=0)
         axes.set_title(f"{task + 1}: {tasks[task]}", fontsize=9)
         if task + columns >= len(tasks):
             axes.set_xlabel("after training on task")
@@ -191,6 +188,7 @@ def heat_map(comparison: Comparison, entry: Entry) -> Figure | None:
     if not entry.runs:
         return None
     tasks = comparison.example.tasks
+    need_seeds_of_one_run(entry.runs)
     stages = entry.runs[0].stages
     matrices = {
         direction: np.mean([run.recall[direction][METRIC] for run in entry.runs], axis=0)
@@ -232,20 +230,33 @@ def _of(kind: str) -> Callable[[RunRecord], float]:
 
 
 def _mebibytes(entry: Entry, read: Callable[[RunRecord], float]) -> float:
-    return float(np.mean([read(run) for run in entry.runs])) / MIB
+    return average(entry.runs, read).mean / MIB
 
 
 def _peak(entry: Entry) -> float | None:
     """Mean peak of a step in MiB; None where a run lacks it."""
-    peaks = [run.memory.peak_step if run.memory else None for run in entry.runs]
-    known = [peak for peak in peaks if peak is not None]
-    return float(np.mean(known)) / MIB if known and len(known) == len(peaks) else None
+    peaks = {run.seed: run.memory.peak_step if run.memory else None for run in entry.runs}
+    known = {seed: peak for seed, peak in peaks.items() if peak is not None}
+    if not known or len(known) < len(peaks):
+        return None
+    return average(entry.runs, lambda run: known[run.seed]).mean / MIB
 
 
 def _over_directions(entry: Entry) -> Estimate:
-    return estimate(
-        [float(np.mean([run.summary[way][METRIC].average for way in DIRECTIONS])) for run in entry.runs]
+    return average(
+        entry.runs, lambda run: float(np.mean([run.summary[way][METRIC].average for way in DIRECTIONS]))
     )
+
+
+def _error_bar(score: Estimate) -> list[list[float]] | None:
+    """How far the interval goes below and above, as matplotlib takes it; None where there is none."""
+    if score.low is None or score.high is None:
+        return None
+    return [[score.mean - score.low], [score.high - score.mean]]
+
+
+def _recall_of(task: int, stage: int) -> Callable[[RunRecord], float]:
+    return lambda run: _matrix_mean(run)[stage][task]
 
 
 def _matrix_mean(run: RunRecord) -> Sequence[Sequence[float]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Literal
 
+from avbench.estimates import Estimate
 from avbench.tables import Block, Cell, Column, Table
 
 Format = Literal["markdown", "latex", "csv"]
@@ -44,14 +45,15 @@ def _markdown_grid(block: Block) -> str:
             for cell, column in zip(row.cells, block.columns, strict=True)
         ]
         lines.append([row.label, row.seeds, *cells])
-    return "\n".join("| " + " | ".join(_markdown_safe(word) for word in line) + " |" for line in lines) + "\n"
+    return "\n".join("| " + " | ".join(markdown_safe(word) for word in line) + " |" for line in lines) + "\n"
 
 
 def _one_heading(column: Column) -> str:
     return f"{column.group} {column.name}" if column.unit == "percent" else column.name
 
 
-def _markdown_safe(text: str) -> str:
+def markdown_safe(text: str) -> str:
+    """Return `text` as it stands in a cell of a Markdown table."""
     return text.replace("|", "\\|")
 
 
@@ -70,7 +72,7 @@ def _latex(table: Table) -> str:
         "% needs \\usepackage{booktabs}",
         "\\begin{table*}",
         "\\centering",
-        f"\\caption{{{_latex_safe(caption)}}}",
+        f"\\caption{{{latex_safe(caption)}}}",
         "\\small",
         f"\\begin{{tabular}}{{ll{'r' * len(columns)}}}",
         "\\toprule",
@@ -79,7 +81,7 @@ def _latex(table: Table) -> str:
     for block in retrieval:
         lines.append("\\midrule")
         lines.append(
-            f"\\multicolumn{{{2 + len(columns)}}}{{l}}{{\\textit{{{_latex_safe(block.title)}}}}} \\\\"
+            f"\\multicolumn{{{2 + len(columns)}}}{{l}}{{\\textit{{{latex_safe(block.title)}}}}} \\\\"
         )
         lines += _latex_rows(block)
     lines += ["\\bottomrule", "\\end{tabular}", "", "\\medskip"]
@@ -87,7 +89,7 @@ def _latex(table: Table) -> str:
     lines += [
         f"\\begin{{tabular}}{{ll{'r' * len(cost.columns)}}}",
         "\\toprule",
-        " & ".join(("Method", "Seeds", *(_latex_safe(_one_heading(column)) for column in cost.columns)))
+        " & ".join(("Method", "Seeds", *(latex_safe(_one_heading(column)) for column in cost.columns)))
         + " \\\\",
         "\\midrule",
         *_latex_rows(cost),
@@ -102,10 +104,10 @@ def _latex_heading(columns: Sequence[Column]) -> list[str]:
     upper, rules, start = ["", ""], [], 3
     for group, members in groupby(columns, key=lambda column: column.group):
         size = len(list(members))
-        upper.append(f"\\multicolumn{{{size}}}{{c}}{{{_latex_safe(group)}}}")
+        upper.append(f"\\multicolumn{{{size}}}{{c}}{{{latex_safe(group)}}}")
         rules.append(f"\\cmidrule(lr){{{start}-{start + size - 1}}}")
         start += size
-    names = ["Method", "Seeds", *(_latex_safe(column.name) for column in columns)]
+    names = ["Method", "Seeds", *(latex_safe(column.name) for column in columns)]
     return [" & ".join(upper) + " \\\\", " ".join(rules), " & ".join(names) + " \\\\"]
 
 
@@ -116,7 +118,7 @@ def _latex_rows(block: Block) -> list[str]:
             _text(cell, column, _latex_mark, "\\,$\\pm$\\,")
             for cell, column in zip(row.cells, block.columns, strict=True)
         ]
-        lines.append(" & ".join((_latex_safe(row.label), _latex_safe(row.seeds), *cells)) + " \\\\")
+        lines.append(" & ".join((latex_safe(row.label), latex_safe(row.seeds), *cells)) + " \\\\")
     return lines
 
 
@@ -133,10 +135,13 @@ _LATEX_SPECIAL = {
     "†": "$^\\dagger$",
     "‡": "$^\\ddagger$",
     "§": "\\S{}",
+    # Other signs in LaTeX's old text fonts.
+    **{sign: f"${sign}$" for sign in "<>|"},
 }
 
 
-def _latex_safe(text: str) -> str:
+def latex_safe(text: str) -> str:
+    """Return `text` with what LaTeX reads as commands written as signs."""
     return "".join(_LATEX_SPECIAL.get(sign, sign) for sign in text)
 
 
@@ -148,7 +153,7 @@ def _csv(tables: Sequence[Table]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head = ("scenario", "source", "backbone", "store", "method", "settings", "identity")
-    tail = ("direction", "group", "measure", "unit", "mean", "interval95", "seeds", "absence")
+    tail = ("direction", "group", "measure", "unit", "mean", "low95", "high95", "seeds", "absence")
     writer.writerow((*head, *tail))
     for table in tables:
         comparison = table.comparison
@@ -159,9 +164,10 @@ def _csv(tables: Sequence[Table]) -> str:
                 for column, cell in zip(block.columns, row.cells, strict=True):
                     value = cell.value
                     numbers = (
-                        ("", "", len(entry.runs))
+                        ("", "", "", len(entry.runs))
                         if value is None
-                        else (value.mean, "" if value.half_width is None else value.half_width, value.count)
+                        # None, as of the bounds of a single seed, is written as an empty field.
+                        else (value.mean, value.low, value.high, value.count)
                     )
                     measure = column.name.removesuffix(" MiB")
                     named = (entry.name, "; ".join(entry.differing), entry.identity)
@@ -187,7 +193,14 @@ def _text(cell: Cell, column: Column, mark: Callable[[str, int | None], str], pl
     if cell.value is None:
         return "" if cell.absence == "n/a" else cell.absence
     text = mark(f"{cell.value.mean:.{column.digits}f}", cell.rank)
+    return text + interval_text(cell.value, column.digits, plus_minus)
+
+
+def interval_text(value: Estimate, digits: int, plus_minus: str) -> str:
+    """Return the interval as it stands after a mean: " ± half" or " [low, high]", or nothing."""
     # Bytes follow from the configuration: no spread over seeds, no interval to show.
-    if cell.value.half_width is None or cell.value.half_width == 0:
-        return text
-    return f"{text}{plus_minus}{cell.value.half_width:.{column.digits}f}"
+    if value.low is None or value.low == value.high:
+        return ""
+    if value.half_width is not None:
+        return f"{plus_minus}{value.half_width:.{digits}f}"
+    return f" [{value.low:.{digits}f}, {value.high:.{digits}f}]"

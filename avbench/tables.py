@@ -1,8 +1,8 @@
 """Tables made from run records: methods as rows; retrieval, forgetting, memory and speed as columns.
 
 As in the paper's main table (STELLA, ICML 2024), one block a direction with A and F of every recall; then
-a block of what it cost. Means are over seeds, with the 95% interval of Student's t; runs that differ in
-anything but the seed are rows of their own (`avbench.comparison`). What is missing is shown as missing.
+a block of what it cost. Means are over seeds, with their 95% interval (`avbench.estimates`); runs that differ
+in anything but the seed are rows of their own (`avbench.comparison`). What is missing is shown as missing.
 
 This module fills tables with numbers; `avbench.table_formats` writes them. Neither needs torch.
 """
@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from avbench.averages import average
 from avbench.comparison import Comparison, Entry
-from avbench.estimates import Estimate, estimate
+from avbench.estimates import Estimate, interval_words
 from avbench.records import METRICS, Direction, Metric, RunRecord, Summary
 
 Forgetting = Literal["standard", "published"]
@@ -176,10 +177,10 @@ def _block(
 def _cell(entry: Entry, read: Callable[[RunRecord], float | None], column: Column) -> Cell:
     if not entry.runs:
         return Cell(None, "missing")
-    values = [read(run) for run in entry.runs]
-    present = [value for value in values if value is not None]
+    values = {run.seed: read(run) for run in entry.runs}
+    present = {seed: value for seed, value in values.items() if value is not None}
     if len(present) == len(values):
-        return Cell(estimate(present))
+        return Cell(average(entry.runs, lambda run: present[run.seed]))
     if not present and entry.joint and column.name == "F":
         return Cell(None, "n/a")
     # A mean over some of the seeds would stand beside a number of seeds that it does not have.
@@ -249,10 +250,11 @@ def _notes(comparison: Comparison, forgetting: Forgetting) -> list[str]:
             0,
             "The clips are rendered: these are not results on VGGSound or AudioSet, nor comparable with any.",
         )
+    intervals = interval_words(len(entry.runs) for entry in comparison.entries)
     notes.append(
         "A: average accuracy; F: average forgetting"
         + (", as the published script computes it" if forgetting == "published" else "")
-        + ". Mean ± 95% t interval over seeds (one seed shows none). Best in bold, second underlined."
+        + f". Mean ± {intervals}. Best in bold, second underlined."
     )
     if any(entry.missing or entry.unfinished for entry in comparison.entries):
         notes.append("Methods that lack seeds are not ranked.")

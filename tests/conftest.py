@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from avbench import jpeg
 from avbench.backbone import BACKBONES, CAVMAE
 from avbench.clips import ClipBatch, ClipGeometry
+from avbench.forgetting import summarise
 from avbench.matching import AudioVideoMatching
 from avbench.method import Method
 from avbench.randomness import Randomness
@@ -37,6 +38,7 @@ from avbench.records import (
     Summary,
     Timing,
     identity_of,
+    read_records,
 )
 from avbench.settings import TrainingSettings
 from avbench.shard_writer import EncodedClip
@@ -267,6 +269,40 @@ def make_record() -> Callable[..., RunRecord]:
             ),
         }
         return RunRecord(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def measured() -> list[RunRecord]:
+    """Our own records in `results/measured`."""
+    return read_records(Path(__file__).parents[1] / "results" / "measured")
+
+
+@pytest.fixture
+def scored(make_record: Callable[..., RunRecord]) -> Callable[..., RunRecord]:
+    """`scored(strategy, seed, scores)` is a finished run that keeps these recalls of its tasks.
+
+    A is their mean, F is 0; `drops` are what each task but the last has lost since it was learned. Both
+    directions and all metrics are alike.
+    """
+
+    def make(
+        strategy: str, seed: int, scores: Sequence[float], *, drops: Sequence[float] = (), **changes: Any
+    ) -> RunRecord:
+        tasks = [f"task {number}" for number in range(len(scores))]
+        matrix = np.tile(np.asarray(scores, dtype=float), (len(scores), 1))
+        matrix[:-1] += np.append(np.asarray(drops or [0.0] * (len(scores) - 1)), 0.0)
+        summary = summarise(matrix)
+        values: dict[str, Any] = {
+            "tasks": tasks,
+            "stages": tasks,
+            "queries": [100] * len(tasks),
+            "recall": {way: dict.fromkeys(METRICS, matrix.tolist()) for way in DIRECTIONS},
+            "modality_gap": [[0.5] * len(tasks)] * len(tasks),
+            "summary": {way: dict.fromkeys(METRICS, summary) for way in DIRECTIONS},
+        }
+        return make_record(strategy, seed, **(values | changes))
 
     return make
 

@@ -85,3 +85,24 @@ def test_the_same_run_twice_is_an_error(make_record):
 def test_no_records_is_an_error():
     with pytest.raises(DataError, match="avbench run"):
         comparisons([])
+
+
+def test_two_rows_never_have_one_name(make_record):
+    # 1 and 1.0 are equal and written alike, but another identity; a third configuration has another capacity.
+    (found,) = comparisons(
+        [make_record(options={"capacity": 100, "alpha": alpha}) for alpha in (1, 1.0)]
+        + [make_record(options={"capacity": 200, "alpha": 1})]
+    )
+    labels = [entry.label for entry in found.entries]
+    assert len(set(labels)) == 3
+    assert "er (capacity=200)" in labels
+    for entry in found.entries:
+        if "capacity=100" in entry.label:
+            assert entry.identity in entry.label
+
+
+def test_comparisons_of_other_tasks_or_galleries_have_names_of_their_own(make_record):
+    tasks = make_record().tasks
+    found = comparisons([make_record(), make_record(tasks=tasks[::-1]), make_record(gallery=900)])
+    assert len({each.stem for each in found}) == len({each.title for each in found}) == 3
+    assert any(", ".join(tasks[::-1]) in each.title for each in found)

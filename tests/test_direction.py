@@ -20,6 +20,8 @@ LIGHT = {"typer", "rich", "avbench", *sys.stdlib_module_names}
 # What reads records, and what computes on plain arrays.
 WITHOUT_TORCH = (
     "avbench.tables", "avbench.table_formats", "avbench.plots", "avbench.figures", "avbench.comparison",
+    "avbench.averages", "avbench.contest", "avbench.contest_formats", "avbench.grids", "avbench.pairwise",
+    "avbench.ranks", "avbench.scores", "avbench.significance",
     "avbench.estimates", "avbench.published", "avbench.records", "avbench.retrieval", "avbench.forgetting",
 )  # fmt: skip
 

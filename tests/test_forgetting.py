@@ -6,7 +6,13 @@ import math
 
 import pytest
 
-from avbench.forgetting import average_accuracy, forgetting, forgetting_published, summarise
+from avbench.forgetting import (
+    average_accuracy,
+    forgetting,
+    forgetting_by_task,
+    forgetting_published,
+    summarise,
+)
 
 # Task 0 falls from 50 over 60 to 30. Task 1 was at 40 before it was learned, scored 20 when learned, and
 # ends at 25. Task 2 scored 12 once without training and ends at 70.
@@ -24,6 +30,11 @@ def test_average_is_of_the_last_stage() -> None:
 def test_forgetting_counts_from_when_a_task_was_learned() -> None:
     # Task 0: 60 - 30 = 30. Task 1: 20 - 25 = -5, its 40 before it was learned does not count.
     assert forgetting(SCORES) == pytest.approx((30 - 5) / 2)
+
+
+def test_forgetting_task_by_task_is_what_f_is_the_mean_of() -> None:
+    assert forgetting_by_task(SCORES) == [30, -5]
+    assert forgetting_by_task([[10.0, 20.0]]) is None
 
 
 def test_forgetting_as_published_counts_all_stages_and_all_tasks() -> None:
@@ -44,14 +55,14 @@ def test_one_stage_has_no_forgetting() -> None:
     assert summary.forgetting_published is None
 
 
-@pytest.mark.parametrize("measure", [average_accuracy, forgetting, forgetting_published])
+@pytest.mark.parametrize("measure", [average_accuracy, forgetting, forgetting_by_task, forgetting_published])
 @pytest.mark.parametrize("broken", [[], [[]], [1.0, 2.0], [[1.0, math.nan], [1.0, 2.0]], [[math.inf]]])
 def test_what_is_no_matrix_of_scores_is_refused(measure, broken) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="scores"):
         measure(broken)
 
 
-@pytest.mark.parametrize("measure", [forgetting, forgetting_published])
+@pytest.mark.parametrize("measure", [forgetting, forgetting_by_task, forgetting_published])
 def test_unfinished_stream_has_no_forgetting(measure) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="2 stages for 3 tasks"):
         measure(SCORES[:2])

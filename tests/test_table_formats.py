@@ -6,8 +6,9 @@ import csv
 import io
 
 from avbench.comparison import comparisons
+from avbench.estimates import Estimate
 from avbench.records import Ending
-from avbench.table_formats import write_tables
+from avbench.table_formats import interval_text, write_tables
 from avbench.tables import table
 
 
@@ -64,7 +65,9 @@ def test_csv_has_one_figure_a_line(make_record):
     assert {(row["mean"], row["absence"], row["seeds"]) for row in missing} == {("", "missing", "0")}
     joint = [row for row in found if row["method"] == "all_&_once" and row["measure"] == "F"]
     assert {row["absence"] for row in joint} == {"n/a"}
-    assert all(float(row["interval95"]) >= 0 for row in found if row["method"] == "er" and row["mean"])
+    for row in found:
+        if row["method"] == "er" and row["mean"]:
+            assert float(row["low95"]) <= float(row["mean"]) <= float(row["high95"])
 
 
 def test_one_seed_shows_no_interval(make_record):
@@ -76,3 +79,10 @@ def test_one_seed_shows_no_interval(make_record):
 def test_rendered_and_real_clips_have_tables_of_their_own(make_record):
     found = text([make_record(), make_record(source="vggsound")], "markdown")
     assert found.count("\n## ") + found.startswith("## ") == 2
+
+
+def test_a_bootstrapped_interval_shows_its_bounds():
+    assert interval_text(Estimate(3.0, 2.0, 5.0, 20, "bootstrap"), 1, " ± ") == " [2.0, 5.0]"
+    assert interval_text(Estimate(3.0, 2.0, 4.0, 3, "t"), 1, " ± ") == " ± 1.0"
+    assert interval_text(Estimate(3.0, None, None, 1, "none"), 1, " ± ") == ""
+    assert interval_text(Estimate(3.0, 3.0, 3.0, 3, "t"), 1, " ± ") == ""

@@ -15,7 +15,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from avbench.cli import bench, check, data, memory, new, plot, pretrain, run, sweep, table
+from avbench.cli import bench, check, compare, data, memory, new, plot, pretrain, run, sweep, table
 from avbench.cli import list as listing
 from avbench.errors import AvbenchError
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("table")(table.show_table)
+app.command("compare")(compare.compare)
 app.command("plot")(plot.plot)
 app.command("list")(listing.list_plugins)
 app.add_typer(data.app, name="data")

@@ -29,17 +29,19 @@ from avbench.evaluation import measure_retrieval
 from avbench.findings import Findings, record_of
 from avbench.interruption import Interruption
 from avbench.lock import held
+from avbench.loggers import Kind, check_kinds
 from avbench.matching import AudioVideoMatching
 from avbench.method import Method
 from avbench.planning import PlannedRun, plan_run
 from avbench.progress import RunProgress, StagePlan, say
 from avbench.randomness import Randomness
-from avbench.records import Ending, RunRecord, read_record, write_record
+from avbench.records import Ending, RunRecord, log_folder, read_record, write_record
 from avbench.resuming import DEFAULT_MINUTES, Checkpointer, checkpoint_folder, resume
 from avbench.start import make_modules
 from avbench.step_memory import modules_of, step_memory
 from avbench.steps import StepReport, TrainingObserver
 from avbench.streaming import Stream, make_stream, open_store
+from avbench.tracking import Tracking
 from avbench.training import ContinualPretraining
 
 
@@ -85,6 +87,7 @@ def run_experiment(
     results: Path,
     again: bool = False,
     checkpoint_minutes: float | None = DEFAULT_MINUTES,
+    log: Sequence[Kind] = (),
     console: Console | None = None,
 ) -> Outcome:
     """Make the run that `config` describes, or return its record if there is a finished one.
@@ -96,14 +99,16 @@ def run_experiment(
         results: folder of all results; the record lies below it.
         again: run from the start even if there is a finished record or a checkpoint, and replace it.
         checkpoint_minutes: between two checkpoints at least; 0 saves after every step, None never.
+        log: kinds of loggers that are told how it goes (`avbench.tracking`); they change no result.
         console: where progress is shown; standard error by default.
 
     Raises:
-        InputError, DataError: clips, start or strategy cannot be had.
+        InputError, DataError: clips, start, strategy or a logger cannot be had.
         RunError: training failed, or another process is making this very run.
         RunInterruptedError: Ctrl-C, or a request to terminate.
     """
     console = console or Console(stderr=True)
+    log = check_kinds(log)
     torch.set_num_threads(config.threads)
     findings = Findings()
     with compute_exactly():
@@ -122,7 +127,10 @@ def run_experiment(
                 remove_checkpoints(folder)
             if earlier is None or not earlier.finished:
                 saving = _Saving(folder, checkpoint_minutes)
-                record, repeated = _run(parts, findings, path, saving, console), False
+                warn = partial(say, console, style="yellow")
+                with Tracking(log, log_folder(results, path), parts.header, findings, warn=warn) as tracking:
+                    record = _run(parts, findings, path, saving, tracking=tracking, console=console)
+                repeated = False
             else:
                 record, repeated = earlier, True
             remove_checkpoints(folder)
@@ -160,7 +168,9 @@ def _prepare(config: RunConfig, console: Console) -> _Parts:
     return _Parts(plan, stream, backbone, matching, randomness, header)
 
 
-def _run(parts: _Parts, findings: Findings, path: Path, saving: _Saving, console: Console) -> RunRecord:
+def _run(
+    parts: _Parts, findings: Findings, path: Path, saving: _Saving, *, tracking: Tracking, console: Console
+) -> RunRecord:
     """Train and measure; write the record, however that ends."""
     progress = RunProgress(
         [StagePlan(each.task_name, len(each.dataset)) for each in parts.stream.experiences],
@@ -172,7 +182,9 @@ def _run(parts: _Parts, findings: Findings, path: Path, saving: _Saving, console
     interruption = Interruption(lambda sentence: say(console, sentence, style="bold yellow"))
     try:
         with interruption.watched(), progress:
-            _train_and_measure(parts, findings, progress, saving, interruption)
+            _train_and_measure(
+                parts, findings, progress, saving, tracking=tracking, interruption=interruption
+            )
         ending = Ending(how="finished")
     except KeyboardInterrupt:
         ending = Ending(how="interrupted")
@@ -190,9 +202,19 @@ def _run(parts: _Parts, findings: Findings, path: Path, saving: _Saving, console
         ending = Ending(how="failed", error="".join(traceback.format_exception(error)))
         raise
     finally:
-        record = record_of(parts.header, findings, ending)
-        if record.finished or not _is_finished(path):
-            write_record(record, path)
+        record = _keep(parts, findings, ending, path)
+        # Only now, since W&B may take minutes to send what it has; what fails there goes into the record.
+        noted = len(findings.notes)
+        tracking.close(finished=record.finished)
+        if len(findings.notes) > noted:
+            record = _keep(parts, findings, ending, path)
+    return record
+
+
+def _keep(parts: _Parts, findings: Findings, ending: Ending, path: Path) -> RunRecord:
+    record = record_of(parts.header, findings, ending)
+    if record.finished or not _is_finished(path):
+        write_record(record, path)
     return record
 
 
@@ -201,7 +223,13 @@ def _is_finished(path: Path) -> bool:
 
 
 def _train_and_measure(
-    parts: _Parts, findings: Findings, progress: RunProgress, saving: _Saving, interruption: Interruption
+    parts: _Parts,
+    findings: Findings,
+    progress: RunProgress,
+    saving: _Saving,
+    *,
+    tracking: Tracking,
+    interruption: Interruption,
 ) -> None:
     config, stream = parts.plan.config, parts.stream
     make_method: Callable[[], Method] = partial(parts.plan.method, **config.strategy_options)
@@ -218,7 +246,7 @@ def _train_and_measure(
         findings.peak_step, findings.peak_measured_by = needed.peak, needed.measured_by
 
     method = make_method()
-    observers: list[TrainingObserver] = [findings, progress]
+    observers: list[TrainingObserver] = [findings, progress, tracking]
     strategy = ContinualPretraining(
         backbone=parts.backbone,
         matching=parts.matching,
@@ -230,6 +258,7 @@ def _train_and_measure(
         observer=_All(observers),
     )
     in_task = resume(saving.folder, parts.header, strategy, findings, tell=partial(say, progress.console))
+    tracking.start(at_step=strategy.clock.train_iterations)
     checkpointer = Checkpointer(
         saving.folder, parts.header, strategy, findings, interruption=interruption, minutes=saving.minutes
     )
@@ -239,6 +268,7 @@ def _train_and_measure(
     if findings.at_start is None:
         with progress.measuring("at the start"), findings.timed("evaluate"):
             findings.at_start = measure_retrieval(parts.backbone, stream.gallery, config.device)
+    tracking.on_start()
     try:
         for number, experience in enumerate(stream.experiences):
             if number >= strategy.clock.train_exp_counter:
@@ -256,6 +286,7 @@ def _train_and_measure(
                     findings.evaluates_copy = evaluated is not parts.backbone
                     scores = measure_retrieval(evaluated, stream.gallery, config.device)
                 findings.stages.append((experience.task_name, scores))
+                tracking.on_stage()
                 checkpointer.save(in_task=False)
     except BaseException:
         _account(findings, method, strategy)

@@ -51,6 +51,7 @@ class Findings:
         seconds: by phase; those of training also by stage, as "stage 0", "stage 1", ...
         clips_per_second: of training so far.
         resumed: when the run was continued after a stop.
+        notes: what went wrong beside the results: see `avbench.records.RunRecord`.
     """
 
     started: str = field(default_factory=now)
@@ -64,6 +65,7 @@ class Findings:
     seconds: dict[str, float] = field(default_factory=dict)
     clips_per_second: float | None = None
     resumed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     # Phases that are being timed: their names, and when they began.
     _running: dict[str, float] = field(default_factory=dict)
 
@@ -153,6 +155,7 @@ def record_of(header: Mapping[str, Any], findings: Findings, ending: Ending) -> 
             for (stage, epoch), (total, steps) in findings.losses.items()
         ],
         ending=ending,
+        notes=findings.notes,
         timing=Timing(
             started=findings.started,
             finished=now(),

@@ -6,8 +6,8 @@ their seed, so they may be averaged; others may not. The file lies at
 
     results/runs/<scenario>/<strategy>/<source>-<backbone>-<identity>-seed<seed>.json
 
-Everything in a record but `environment` and `timing` follows from the configuration and the seed: two
-runs of the same are equal to the bit there, which `comparable` returns.
+Everything in a record but `environment`, `timing` and `notes` follows from the configuration and the seed:
+two runs of the same are equal to the bit there, which `comparable` returns.
 
 Scores are percent, 0 to 100. Reading and writing records needs no torch.
 """
@@ -183,6 +183,8 @@ class RunRecord(_Part):
         memory: bytes held, and the peak of a step; None if the run ended before its first step.
         losses: one entry an epoch.
         ending: how it ended.
+        notes: what went wrong beside the results and left them whole, such as logging that stopped on a
+            full disk; a sentence each.
         environment, timing: where and when; all that may differ between two runs of the same.
     """
 
@@ -209,6 +211,7 @@ class RunRecord(_Part):
     memory: Memory | None
     losses: list[EpochLosses]
     ending: Ending
+    notes: list[str] = Field(default_factory=list)
     environment: Environment
     timing: Timing
 
@@ -268,9 +271,14 @@ def record_path(results: Path, configuration: Mapping[str, Any], *, source: str,
     return folder / name
 
 
+def log_folder(results: Path, record: Path) -> Path:
+    """Return where the logs of a run belong (`avbench.tracking`), from the path of its record."""
+    return results / "logs" / record.relative_to(results / "runs").with_suffix("")
+
+
 def comparable(record: RunRecord) -> dict[str, Any]:
     """Return, as plain data, all of `record` that two runs of one configuration and seed must share."""
-    data = record.model_dump(mode="json", exclude={"environment", "timing"})
+    data = record.model_dump(mode="json", exclude={"environment", "timing", "notes"})
     data["configuration"] = {
         key: value for key, value in data["configuration"].items() if key not in PLACES_AND_SPEED
     }

@@ -8,7 +8,7 @@ import os
 # torch is imported, in this process and those that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,6 +50,16 @@ from avbench.training import ContinualPretraining
 FIXTURES = Path(__file__).parent / "fixtures"
 # A package of its own, whose tests run where it is installed: see test_example_plugin.py.
 collect_ignore = ["example_plugin"]
+
+
+@pytest.fixture
+def wandb_mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """`wandb_mode("offline")` is how Weights & Biases works for the length of a test."""
+    wandb = pytest.importorskip("wandb", reason="wandb is not installed: pip install 'avbench[wandb]'")
+    # It reads its settings once a process, until it is torn down.
+    wandb.teardown()
+    yield lambda mode: monkeypatch.setenv("WANDB_MODE", mode)
+    wandb.teardown()
 
 
 @pytest.fixture(scope="session")

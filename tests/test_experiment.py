@@ -5,17 +5,36 @@ from __future__ import annotations
 import io
 import json
 import signal
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from avalanche.logging import BaseLogger
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from avbench import loggers
 from avbench.configuration import Layer
-from avbench.errors import RunError
+from avbench.errors import InputError, RunError
 from avbench.experiment import Outcome, RunInterruptedError, run_experiment
 from avbench.findings import Findings
 from avbench.lock import held
-from avbench.records import METRICS, RunRecord, comparable, read_record, read_records
+from avbench.loggers import KINDS, Kind, OpenLogger, TidyCSVLogger
+from avbench.records import (
+    DIRECTIONS,
+    METRICS,
+    RunRecord,
+    comparable,
+    log_folder,
+    read_record,
+    read_records,
+    record_files,
+)
 from avbench.resolving import resolve
 from avbench.steps import StepReport
 from avbench.training import ContinualPretraining
@@ -26,10 +45,17 @@ def go(tiny_stream, tmp_path):
     """`go(strategy, **settings)` makes a run into a folder of results."""
 
     def run(
-        strategy: str = "finetune", *, again: bool = False, results: Path = tmp_path, **settings
+        strategy: str = "finetune",
+        *,
+        again: bool = False,
+        results: Path = tmp_path,
+        log: Sequence[Kind] = (),
+        **settings,
     ) -> Outcome:
         config = resolve([Layer("test", {**tiny_stream, "strategy": strategy, **settings})])
-        return run_experiment(config, results=results, again=again, console=Console(file=io.StringIO()))
+        return run_experiment(
+            config, results=results, again=again, log=log, console=Console(file=io.StringIO())
+        )
 
     return run
 
@@ -219,3 +245,174 @@ def test_a_memory_in_bytes_is_kept_to(go) -> None:
     assert record.configuration["memory"] == "100kB"
     assert record.memory is not None
     assert 0 < record.memory.of("rehearsal memory") <= 100_000
+
+
+def values_of(record: RunRecord, steps_per_epoch: int) -> dict[tuple[int, str], float]:
+    """What the logs of a finished run of two stages must hold, by step and name, from its record alone."""
+    epochs = len(record.losses) // 2
+    ends = [epochs * steps_per_epoch, 2 * epochs * steps_per_epoch]
+    assert record.memory is not None
+    values: dict[tuple[int, str], float] = {
+        (steps_per_epoch * (number + 1), "loss/epoch mean"): entry.losses["loss"]
+        for number, entry in enumerate(record.losses)
+    }
+    for way in DIRECTIONS:
+        for metric in METRICS:
+            rows = [record.recall_at_start[way][metric], *record.recall[way][metric]]
+            for step, row in zip([0, *ends], rows, strict=True):
+                values |= {
+                    (step, f"{way} {metric}/{task}"): score
+                    for task, score in zip(record.tasks, row, strict=True)
+                }
+            values[ends[0], f"{way} {metric}/A so far"] = rows[1][0]
+            summary = record.summary[way][metric]
+            values[ends[1], f"{way} {metric}/A so far"] = summary.average
+            assert summary.forgetting is not None
+            values[ends[1], f"{way} {metric}/F so far"] = summary.forgetting
+    for end, gaps in zip(ends, record.modality_gap, strict=True):
+        values |= {(end, f"modality gap/{task}"): gap for task, gap in zip(record.tasks, gaps, strict=True)}
+    for kind in record.memory.kinds:
+        values[ends[1], f"memory bytes/{kind.kind}"] = kind.bytes
+    for end in ends:
+        values[end, "memory bytes/peak of a step"] = record.memory.peak_step or 0
+    values[ends[1], "throughput/clips per second so far"] = record.timing.clips_per_second or 0
+    return values
+
+
+def wandb_entries(folder: Path) -> list[Any]:
+    """The entries of an offline run of W&B: its protocol buffers in LevelDB's log format."""
+    from wandb.proto import wandb_internal_pb2
+
+    (path,) = (folder / "wandb").glob("offline-run-*/*.wandb")
+    content, entries, parts, place = path.read_bytes(), [], b"", 7
+    while place < len(content):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        length, part = struct.unpack("<HB", content[place + 4 : place + 7])
+        parts += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if part in (1, 4):  # whole, or the last of several
+            entries.append(wandb_internal_pb2.Record.FromString(parts))
+            parts = b""
+    return entries
+
+
+def test_logs_hold_what_the_record_holds_and_change_nothing(go, tmp_path, wandb_mode) -> None:
+    wandb_mode("offline")
+    settings: dict[str, Any] = {"memory": 6, "batch_size": 2, "epochs": 3}
+    outcome = go("er", log=KINDS, **settings)
+    record, logs = outcome.record, log_folder(tmp_path, outcome.path)
+    assert record.notes == []
+    assert comparable(record) == comparable(go("er", results=tmp_path / "silent", **settings).record)
+    assert logs.relative_to(tmp_path) == Path("logs", "tiny-stream", "er", outcome.path.stem)
+    wanted = values_of(record, steps_per_epoch=4)
+
+    table = pd.read_csv(logs / "csv" / "values.csv", float_precision="round_trip")
+    written = dict(zip(zip(table.step, table.name, strict=True), table.value, strict=True))
+    assert len(written) == len(table)
+    assert {key: written.get(key) for key in wanted} == wanted
+    # Every tenth of 24 steps.
+    assert table[table.name == "loss/step"].step.tolist() == [10, 20]
+    assert table[table.name == "throughput/clips per second"].step.tolist() == [10, 20]
+    configuration = json.loads((logs / "csv" / "configuration.json").read_text())
+    assert configuration["configuration"] == record.configuration
+    assert configuration["environment"] == record.environment.model_dump()
+
+    events = EventAccumulator(str(logs / "tensorboard"))
+    events.Reload()
+    found = {
+        (each.step, name): each.value for name in events.Tags()["scalars"] for each in events.Scalars(name)
+    }
+    assert found == {key: float(np.float32(value)) for key, value in written.items()}
+
+    found, config = {}, {}
+    for entry in wandb_entries(logs):
+        items = {item.key or "/".join(item.nested_key): item.value_json for item in entry.history.item}
+        step = entry.history.step.num
+        found |= {(step, key): json.loads(text) for key, text in items.items() if not key.startswith("_")}
+        updates = [*entry.config.update, *entry.run.config.update]
+        config |= {item.key: json.loads(item.value_json) for item in updates if item.key}
+    assert found == written
+    assert {key: config.get(key) for key in configuration} == configuration
+
+
+def test_a_stopped_run_goes_on_with_its_logs(go, monkeypatch, tmp_path) -> None:
+    settings: dict[str, Any] = {"memory": 6, "log": ["csv"]}
+    monkeypatch.setattr(Findings, "on_step", stop_at_step(6))
+    with pytest.raises(RunInterruptedError):
+        go("er", **settings)
+    path = log_folder(tmp_path, record_files(tmp_path)[0]) / "csv" / "values.csv"
+    with path.open("a") as file:
+        file.write("8,loss/epoch mean,0.5\n")  # as if it had been killed later than its last checkpoint
+    monkeypatch.undo()
+    record = go("er", **settings).record
+    assert len(record.timing.resumed) == 1
+    table = pd.read_csv(path, float_precision="round_trip")
+    assert not table.duplicated(["step", "name"]).any()
+    written = dict(zip(zip(table.step, table.name, strict=True), table.value, strict=True))
+    wanted = values_of(record, steps_per_epoch=2)
+    assert {key: written.get(key) for key in wanted} == wanted
+
+
+def test_a_logger_that_fails_does_not_end_the_run(go, monkeypatch, tmp_path) -> None:
+    write, calls = TidyCSVLogger.log_single_metric, []
+
+    def full(self: TidyCSVLogger, name: str, value: float, x_plot: int) -> None:
+        calls.append(name)
+        if x_plot:
+            raise OSError(28, "No space left on device")
+        write(self, name, value, x_plot)
+
+    monkeypatch.setattr(TidyCSVLogger, "log_single_metric", full)
+    record = go(log=["csv"]).record
+    assert record.finished
+    (note,) = record.notes
+    assert "logging to csv failed at optimiser step 2 and is not complete" in note
+    assert "No space left on device" in note
+    assert calls.count("loss/epoch mean") == 1
+    assert read_records(tmp_path) == [record]
+    monkeypatch.undo()
+    assert comparable(record) == comparable(go(again=True).record)
+
+
+def test_logs_that_fail_at_their_end_are_in_the_record(go, monkeypatch, tmp_path) -> None:
+    def open_one(folder: Path, run: dict[str, Any], at_step: int) -> OpenLogger:
+        def close(finished: bool) -> None:
+            # The record is there before the logs are closed, which may take long.
+            assert read_records(tmp_path)[0].finished
+            raise TimeoutError("not sent in time")
+
+        return OpenLogger("csv", BaseLogger(), flush=lambda: None, close=close)
+
+    monkeypatch.setitem(loggers._OPEN, "csv", open_one)
+    record = go(log=["csv"]).record
+    assert "not sent in time" in record.notes[0]
+    assert read_records(tmp_path) == [record]
+
+
+def test_a_run_that_fails_closes_its_logs(go, monkeypatch, tmp_path) -> None:
+    def fail(self: object, experience: object) -> None:
+        raise RunError("the loss is nan at task 1")
+
+    monkeypatch.setattr(ContinualPretraining, "train", fail)
+    closed = []
+    opened = loggers._OPEN["csv"]
+
+    def open_one(*args: Any) -> OpenLogger:
+        return replace(opened(*args), close=closed.append)
+
+    monkeypatch.setitem(loggers._OPEN, "csv", open_one)
+    with pytest.raises(RunError, match="the loss is nan"):
+        go(log=["csv"])
+    assert closed == [False]
+    monkeypatch.undo()
+    assert go(log=["csv"]).record.finished
+
+
+def test_a_logger_that_cannot_be_had_ends_the_run_before_it_begins(go, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(loggers, "_installed", lambda package: False)
+    with pytest.raises(InputError, match="pip install"):
+        go(log=["wandb"])
+    assert list(tmp_path.iterdir()) == []

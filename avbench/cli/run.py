@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,6 +125,14 @@ def run(
     results: Annotated[
         Path, typer.Option(help="Folder of records, tables and plots.", rich_help_panel=_SETTINGS)
     ] = Path("results"),
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND,...",
+            help="Log the run while it goes, to RESULTS/logs: tensorboard, wandb, csv, or several of them.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
     again: Annotated[
         bool,
         typer.Option(
@@ -176,6 +185,8 @@ def run(
 
         avbench run -s avcl --set core_ratio=0.25 --epochs 2
 
+        avbench run -s avcl --log tensorboard,csv
+
         avbench run -s my-method --plugin my_method.py
 
         avbench run -s from-scratch-training --plugin avalanche.training.plugins:FromScratchTrainingPlugin
@@ -191,6 +202,8 @@ def run(
     }  # fmt: skip
     from avbench.configuration import Layer, read_assignments, read_yaml
     from avbench.experiment import run_experiment
+    from avbench.loggers import parse_kinds
+    from avbench.records import log_folder
     from avbench.resolving import resolve
 
     layers = (
@@ -202,25 +215,35 @@ def run(
     layers.append(
         Layer("the command line", {key: value for key, value in given.items() if value is not None})
     )
+    kinds = () if log is None else parse_kinds(log)
     outcome = run_experiment(
         resolve(layers),
         results=results,
         again=again,
         checkpoint_minutes=checkpoint_minutes if checkpoints else None,
+        log=kinds,
         console=Console(stderr=True),
     )
-    _report(outcome, results if report else None)
+    logs = [log_folder(results, outcome.path) / kind for kind in kinds]
+    _report(outcome, results if report else None, logs)
 
 
-def _report(outcome: Outcome, results: Path | None) -> None:
+def _report(outcome: Outcome, results: Path | None, logs: Sequence[Path]) -> None:
     """Show the run's result; with `results`, make table and plots of all runs of its stream there."""
     from avbench.run_report import result_table, write_report
 
     console = Console(highlight=False)
     record = outcome.record
     if outcome.repeated:
-        console.print(f"This run was finished on {record.timing.finished}; --again repeats it.", markup=False)
+        nothing = ", so nothing was logged" if logs else ""
+        console.print(
+            f"This run was finished on {record.timing.finished}{nothing}; --again repeats it.", markup=False
+        )
     console.print(result_table(record))
+    for note in record.notes:
+        console.print(f"Note: {note}", style="yellow", soft_wrap=True, markup=False)
     console.print(f"record  {outcome.path}", soft_wrap=True, markup=False)
+    for path in logs if not outcome.repeated else []:
+        console.print(f"log     {path}", soft_wrap=True, markup=False)
     for kind, path in write_report(record, results) if results is not None else []:
         console.print(f"{kind:<7} {path}", soft_wrap=True, markup=False)

@@ -63,18 +63,21 @@ def call(monkeypatch, capsys):
 
 def test_a_run_ends_with_result_and_paths(command, call, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("AVBENCH_DATA", str(tmp_path / "store"))
+    command += ["--log", "csv"]
     code, output, errors = call(command)
     assert code == 0, errors
     for part in ("finetune on tiny-stream, seed 0 (noise", "first", "second", "average A", "forgetting F"):
         assert part in output
+    kinds = {"record", "log", "table", "plot"}
     shown = [line.split(maxsplit=1) for line in output.splitlines()]
-    paths = [(line[0], Path(line[1])) for line in shown if line and line[0] in ("record", "table", "plot")]
-    assert {kind for kind, _ in paths} == {"record", "table", "plot"}
-    assert all(path.is_file() for _, path in paths)
+    paths = [(line[0], Path(line[1])) for line in shown if line and line[0] in kinds]
+    assert {kind for kind, _ in paths} == kinds
+    assert all(path.exists() for _, path in paths)
+    assert (dict(paths)["log"] / "values.csv").is_file()
     assert "task 2/2 second, epoch 1/1" in errors
     code, output, _ = call(command)
     assert code == 0
-    assert "--again repeats it" in output
+    assert "so nothing was logged; --again repeats it" in output
 
 
 def test_all_mistakes_at_once_without_a_traceback(command, call, tmp_path) -> None:
@@ -93,6 +96,13 @@ def test_all_mistakes_at_once_without_a_traceback(command, call, tmp_path) -> No
     for part in ("did you mean finetune?", "epochs: ", "did you mean epochs?", "there is no folder"):
         assert part in errors
     assert "Traceback" not in errors
+
+
+def test_an_unknown_logger_is_an_error_before_the_run(command, call, tmp_path) -> None:
+    code, _, errors = call([*command, "--log", "csv,wand"])
+    assert code == 2
+    assert "there is no logger 'wand' (did you mean wandb?)" in errors
+    assert not (tmp_path / "results").exists()
 
 
 def test_unknown_option_is_a_usage_error(command, call) -> None:

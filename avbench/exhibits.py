@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,9 +149,9 @@ def write_exhibits(exhibits: Exhibits, path: Path) -> None:
     arrays |= _picture_arrays("at_start", exhibits.at_start) | _picture_arrays("at_end", exhibits.at_end)
     if (selected := exhibits.selected) is not None:
         header["importance_is"] = selected.importance_is
-        arrays |= {f"selected/{name}": getattr(selected, name) for name in _OF_CLIPS}
-        for modality in _MODALITIES:
-            maps: PatchMaps = getattr(selected, modality)
+        for name in _OF_CLIPS:
+            arrays[f"selected/{name}"] = getattr(selected, name)
+        for modality, maps in (("video", selected.video), ("audio", selected.audio)):
             for name in _MAPS:
                 if (values := getattr(maps, name)) is not None:
                     arrays[f"selected/{modality}/{name}"] = values
@@ -197,7 +197,7 @@ def read_exhibits(path: Path, record: RunRecord) -> Exhibits:
 _HEADER = ("scenario", "strategy", "seed", "identity", "source", "backbone", "tasks")
 _OF_CLIPS = ("clip", "task", "frames", "spectrogram")
 _MAPS = ("kept", "importance", "pruning")
-_MODALITIES: tuple[Literal["video"], Literal["audio"]] = ("video", "audio")
+_MODALITIES = ("video", "audio")
 
 
 def _picture_arrays(name: str, picture: GalleryPicture) -> dict[str, Array]:
@@ -218,15 +218,12 @@ def _from_arrays(arrays: Mapping[str, Array]) -> Exhibits:
     selected = None
     if "selected/clip" in arrays:
         selected = SelectedClips(
-            **{name: arrays[f"selected/{name}"] for name in _OF_CLIPS},
-            **{
-                modality: PatchMaps(
-                    kept=arrays[f"selected/{modality}/kept"],
-                    importance=arrays.get(f"selected/{modality}/importance"),
-                    pruning=arrays.get(f"selected/{modality}/pruning"),
-                )
-                for modality in _MODALITIES
-            },
+            clip=arrays["selected/clip"],
+            task=arrays["selected/task"],
+            frames=arrays["selected/frames"],
+            spectrogram=arrays["selected/spectrogram"],
+            video=_maps("video", arrays),
+            audio=_maps("audio", arrays),
             importance_is=header["importance_is"],
         )
     return Exhibits(
@@ -243,6 +240,15 @@ def _picture(name: str, arrays: Mapping[str, Array]) -> GalleryPicture:
     return GalleryPicture(plane, arrays[f"{name}/gap"])
 
 
+def _maps(modality: str, arrays: Mapping[str, Array]) -> PatchMaps:
+    prefix = f"selected/{modality}"
+    return PatchMaps(
+        kept=arrays[f"{prefix}/kept"],
+        importance=arrays.get(f"{prefix}/importance"),
+        pruning=arrays.get(f"{prefix}/pruning"),
+    )
+
+
 def _shapes(arrays: Mapping[str, Array], tasks: int, queries: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield what shape each array must have."""
     for when in ("at_start", "at_end"):
@@ -257,7 +263,7 @@ def _shapes(arrays: Mapping[str, Array], tasks: int, queries: int) -> Iterator[t
     yield "selected/spectrogram", (clips, *spectrogram[1:3])
     for modality, whole in (("video", frames[1:4]), ("audio", spectrogram[1:3])):
         grid = arrays[f"selected/{modality}/kept"].shape
-        if len(grid) != len(whole) + 1 or any(size % places for size, places in zip(whole, grid[1:])):
+        if len(grid) != len(whole) + 1 or any(np.mod(whole, grid[1:])):
             raise ValueError(f"a grid of {grid[1:]} patches does not divide the {modality} of {whole}")
         for name in _MAPS:
             if f"selected/{modality}/{name}" in arrays:

@@ -26,6 +26,7 @@ from avbench.devices import compute_exactly
 from avbench.environment import environment
 from avbench.errors import AvbenchError, RunError
 from avbench.evaluation import measure_retrieval
+from avbench.exhibiting import leave_exhibits
 from avbench.findings import Findings, record_of
 from avbench.interruption import Interruption
 from avbench.lock import held
@@ -172,7 +173,7 @@ def _run(parts: _Parts, findings: Findings, path: Path, saving: _Saving, console
     interruption = Interruption(lambda sentence: say(console, sentence, style="bold yellow"))
     try:
         with interruption.watched(), progress:
-            _train_and_measure(parts, findings, progress, saving, interruption)
+            strategy = _train_and_measure(parts, findings, progress, saving, interruption)
         ending = Ending(how="finished")
     except KeyboardInterrupt:
         ending = Ending(how="interrupted")
@@ -193,6 +194,7 @@ def _run(parts: _Parts, findings: Findings, path: Path, saving: _Saving, console
         record = record_of(parts.header, findings, ending)
         if record.finished or not _is_finished(path):
             write_record(record, path)
+    leave_exhibits(parts.plan.config, parts.stream, strategy, record, path)
     return record
 
 
@@ -202,7 +204,7 @@ def _is_finished(path: Path) -> bool:
 
 def _train_and_measure(
     parts: _Parts, findings: Findings, progress: RunProgress, saving: _Saving, interruption: Interruption
-) -> None:
+) -> ContinualPretraining:
     config, stream = parts.plan.config, parts.stream
     make_method: Callable[[], Method] = partial(parts.plan.method, **config.strategy_options)
     # Measured before the run's own tensors are on the device, which a GPU's allocator would count as well.
@@ -260,6 +262,7 @@ def _train_and_measure(
     except BaseException:
         _account(findings, method, strategy)
         raise
+    return strategy
 
 
 def _account(findings: Findings, method: Method, strategy: ContinualPretraining) -> None:

@@ -1,4 +1,4 @@
-"""The plane in which the embeddings of sounds and of videos are drawn: their first two principal components."""
+"""The plane in which the embeddings of sounds and of videos are drawn: two principal components."""
 
 from __future__ import annotations
 

@@ -6,27 +6,34 @@ spectrograms with time from left to right and low frequencies at the bottom.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from avbench import overlays
+from avbench.comparison import Comparison
 from avbench.errors import InputError
-from avbench.exhibits import Exhibits, GalleryPicture, SelectedClips
-from avbench.figures import COLOURS, new_figure
+from avbench.exhibits import Exhibits, GalleryPicture, SelectedClips, exhibits_of
+from avbench.figures import COLOURS, new_figure, save
 from avbench.overlays import Picture
 
+Modality = Literal["video", "audio"]
+
 _AUDIO, _VIDEO = "o", "^"
-_HEAT: Colormap = mpl.colormaps["inferno"]
-_PAST: Colormap = mpl.colormaps["viridis"]
+_LEAST = 0.1
+# Importance in multiples of its mean; what is beyond gets the colours at the ends.
+_IMPORTANCE = ScalarMappable(LogNorm(_LEAST, 10, clip=True), mpl.colormaps["inferno"])
+# Pruning probability: blue stays with its own clip, red belongs to the past, grey between.
+_PRUNING = ScalarMappable(Normalize(0, 1), mpl.colormaps["coolwarm"])
 # A spectrogram is drawn so many times as wide as a frame, at most.
 _WIDEST = 3.5
 
@@ -37,10 +44,16 @@ def draw_gallery(exhibits: Exhibits) -> Figure:
     Before training beside after the last stage, each in its own plane. A task's mean sound and mean video
     are joined by a line: the modality gap, as far as the plane shows it; its full length is in the titles.
     """
-    figure, all_axes = new_figure(1, 2, width=7.5, height=4.6)
+    figure, all_axes = new_figure(1, 2, width=7.5, height=5.0)
+    # Both on one scale, so that lengths can be compared.
+    planes = (exhibits.at_start.plane, exhibits.at_end.plane)
+    reach = 1.05 * max(
+        float(np.abs(points).max()) for plane in planes for points in (plane.audio, plane.video)
+    )
     pictures = (("before training", exhibits.at_start), ("after the last stage", exhibits.at_end))
     for axes, (when, picture) in zip(all_axes, pictures, strict=True):
         _draw_plane(axes, picture, exhibits.task_of_query, len(exhibits.tasks))
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
         axes.set_title(
             f"{when}\nmodality gap {picture.gap.mean():.2f} "
             f"(tasks: {picture.gap.min():.2f} to {picture.gap.max():.2f})",
@@ -63,8 +76,9 @@ def draw_gallery(exhibits: Exhibits) -> Figure:
 def draw_selection(exhibits: Exhibits, clip: int) -> Figure:
     """Draw what the method made of one clip: its frames in a row, and beside them its spectrogram.
 
-    Below the clip as it is: the importance of each patch, the probability with which it is given up to
-    the past (where the method has them), and the kept patches with the others faded.
+    Below the clip as it is: the importance of each patch, in multiples of the mean on a logarithmic scale;
+    the probability with which it is given up to the past, uncoloured where that is 0 (both where the method
+    has them); and the kept patches with the others faded.
 
     Args:
         exhibits: of a method that selects.
@@ -82,28 +96,30 @@ def draw_selection(exhibits: Exhibits, clip: int) -> Figure:
     frames = selected.frames.shape[1]
     time, bins = selected.spectrogram.shape[1:]
     wide = float(np.clip(time / bins, 1, _WIDEST))
-    width, margin = 7.5, 1.6
+    width, margin = 7.5, 1.15
     columns = frames + 2
     figure, all_axes = new_figure(
-        len(rows), columns, width=width, height=0.75 + len(rows) * (width - margin) / (frames + wide),
+        len(rows), columns, width=width, height=1.0 + len(rows) * (width - margin) / (frames + wide),
         width_ratios=[*[1.0] * frames, wide, 0.08],
     )  # fmt: skip
     for number, row in enumerate(rows):
         *of_row, bar = all_axes[number * columns : (number + 1) * columns]
         for axes, picture in zip(of_row, [*row.frames, row.spectrogram], strict=True):
-            axes.imshow(picture, aspect="auto", interpolation="nearest")
+            axes.imshow(picture, aspect="equal", interpolation="nearest")
             axes.grid(visible=False)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
+        of_row[-1].set_aspect("auto")
         of_row[0].set_ylabel(row.name, fontsize=8)
         for axes, note in ((of_row[0], row.video_note), (of_row[-1], row.audio_note)):
             axes.text(
                 0.5, 0.5, note, transform=axes.transAxes, ha="center", va="center", fontsize=8, color="white"
             )
-        if row.colours is None:
+        if row.scale is None:
             bar.set_visible(False)
             continue
-        figure.colorbar(ScalarMappable(Normalize(0, row.most), row.colours), cax=bar)
+        figure.colorbar(row.scale, cax=bar)
+        bar.yaxis.set_major_formatter("{x:g}")
         bar.tick_params(labelsize=7)
         bar.grid(visible=False)
     for number, axes in enumerate(all_axes[:frames]):
@@ -114,10 +130,36 @@ def draw_selection(exhibits: Exhibits, clip: int) -> Figure:
     task = exhibits.tasks[int(selected.task[clip])]
     figure.suptitle(
         f"What is selected of a clip of task {task} (clip {selected.clip[clip]}) after the last stage\n"
-        f"{exhibits.title}",
+        f"{exhibits.title}" + (f"\nimportance: {meaning}" if (meaning := selected.importance_is) else ""),
         fontsize=10,
     )
     return figure
+
+
+def write_exhibit_figures(comparison: Comparison, results: Path, folder: Path) -> list[Path]:
+    """Draw the exhibits of each entry of `comparison`, of its first run that left some; return the files.
+
+    Args:
+        comparison: of records below `results`.
+        results: folder of results.
+        folder: for the figures.
+
+    Raises:
+        DataError: exhibits are damaged or another run's, or a file cannot be written.
+    """
+    paths: list[Path] = []
+    for entry in comparison.entries:
+        left = (exhibits_of(results, run) for run in entry.runs)
+        exhibits = next((found for found in left if found is not None), None)
+        if exhibits is None:
+            continue
+        name = entry.name if not entry.differing else f"{entry.name}-{entry.identity}"
+        paths += save(draw_gallery(exhibits), folder / f"{comparison.stem}-gallery-{name}")
+        tasks = [] if exhibits.selected is None else exhibits.selected.task.tolist()
+        for clip, task in enumerate(tasks):
+            stem = f"{comparison.stem}-selection-{name}-{exhibits.tasks[task]}"
+            paths += save(draw_selection(exhibits, clip), folder / stem)
+    return paths
 
 
 @dataclass(frozen=True)
@@ -127,74 +169,65 @@ class _Row:
     Attributes:
         name: what it shows.
         frames, spectrogram: the pictures.
-        colours, most: the map of what is laid over them, and the value at its end; None where nothing is.
+        scale: of what is laid over them; None where nothing is.
         video_note, audio_note: written over where that modality has nothing to lay over.
     """
 
     name: str
     frames: list[Picture]
     spectrogram: Picture
-    colours: Colormap | None = None
-    most: float = 1.0
+    scale: ScalarMappable | None = None
     video_note: str = ""
     audio_note: str = ""
 
 
 def _rows(selected: SelectedClips, clip: int) -> Iterator[_Row]:
-    frames = [overlays.picture_of(frame) for frame in selected.frames[clip]]
-    spectrogram = overlays.spectrogram_picture(selected.spectrogram[clip])
-    yield _Row("the clip", frames, spectrogram)
-    video, audio = selected.video, selected.audio
-    scores = _of_clip(video.importance, clip), _of_clip(audio.importance, clip)
-    if scores != (None, None):
-        name = f"importance,\n\N{MULTIPLICATION SIGN} mean"
-        yield _heated(name, frames, spectrogram, *map(_over_mean, scores), _HEAT)
-    scores = _of_clip(video.pruning, clip), _of_clip(audio.pruning, clip)
-    if scores != (None, None):
-        yield _heated("given up to\nthe past,\nprobability", frames, spectrogram, *scores, _PAST)
+    plain = _Row(
+        "the clip",
+        [overlays.picture_of(frame) for frame in selected.frames[clip]],
+        overlays.spectrogram_picture(selected.spectrogram[clip]),
+    )
+    yield plain
+    importance, pruning = _of_clip(selected, "importance", clip), _of_clip(selected, "pruning", clip)
+    if importance is not None:
+        # A logarithmic scale has no colour for 0, though its first stands for all below.
+        over_mean = {
+            name: (values / (values.mean() or 1)).clip(_LEAST) for name, values in importance.items()
+        }
+        yield _heated(plain, "importance,\n\N{MULTIPLICATION SIGN} mean", over_mean, _IMPORTANCE)
+    if pruning is not None:
+        above_0 = {name: np.where(values > 0, values, np.nan) for name, values in pruning.items()}
+        yield _heated(plain, "given up to\nthe past,\nprobability", above_0, _PRUNING)
+    video, audio = selected.video.kept[clip], selected.audio.kept[clip]
     yield _Row(
-        f"kept:\n{video.kept[clip].mean():.0%} of video,\n{audio.kept[clip].mean():.0%} of audio",
-        [overlays.lit(frame, kept) for frame, kept in zip(frames, video.kept[clip], strict=True)],
-        overlays.lit(spectrogram, overlays.as_seen(audio.kept[clip])),
+        f"kept:\n{video.mean():.0%} of video,\n{audio.mean():.0%} of audio",
+        [overlays.lit(frame, kept) for frame, kept in zip(plain.frames, video, strict=True)],
+        overlays.lit(plain.spectrogram, overlays.as_seen(audio)),
     )
 
 
-def _of_clip(values: NDArray[np.float32] | None, clip: int) -> NDArray[np.float32] | None:
-    return None if values is None else values[clip]
-
-
-def _over_mean(values: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    """Values in multiples of their mean; all 0 stay 0."""
-    return None if values is None else values / (values.mean() or 1)
+def _of_clip(selected: SelectedClips, name: str, clip: int) -> dict[Modality, NDArray[np.float32]] | None:
+    """One clip's maps called `name`, of the modalities that have it; None where neither has."""
+    maps: dict[Modality, NDArray[np.float32] | None] = {
+        "video": getattr(selected.video, name),
+        "audio": getattr(selected.audio, name),
+    }
+    return {modality: values[clip] for modality, values in maps.items() if values is not None} or None
 
 
 def _heated(
-    name: str,
-    frames: list[Picture],
-    spectrogram: Picture,
-    video: NDArray[np.float32] | None,
-    audio: NDArray[np.float32] | None,
-    colours: Colormap,
+    plain: _Row, name: str, values: Mapping[Modality, NDArray[np.float32]], scale: ScalarMappable
 ) -> _Row:
-    """A row with values of patches laid over both modalities, on one scale."""
-    most = max(float(values.max()) for values in (video, audio) if values is not None) or 1.0
-    none = "none: each as likely"
-    return _Row(
-        name,
-        frames
-        if video is None
-        else [
-            overlays.heated(frame, grid, most=most, colours=colours)
-            for frame, grid in zip(frames, video, strict=True)
-        ],
-        spectrogram
-        if audio is None
-        else overlays.heated(spectrogram, overlays.as_seen(audio), most=most, colours=colours),
-        colours,
-        most,
-        video_note=none if video is None else "",
-        audio_note=none if audio is None else "",
-    )
+    """The clip with values of patches laid over it."""
+    frames, spectrogram = plain.frames, plain.spectrogram
+    if "video" in values:
+        frames = [
+            overlays.heated(frame, grid, scale) for frame, grid in zip(frames, values["video"], strict=True)
+        ]
+    if "audio" in values:
+        spectrogram = overlays.heated(spectrogram, overlays.as_seen(values["audio"]), scale)
+    notes = ["" if modality in values else "none: each as likely" for modality in ("video", "audio")]
+    return _Row(name, frames, spectrogram, scale, *notes)
 
 
 def _draw_plane(axes: Any, picture: GalleryPicture, task_of_query: NDArray[np.int64], tasks: int) -> None:
@@ -204,9 +237,7 @@ def _draw_plane(axes: Any, picture: GalleryPicture, task_of_query: NDArray[np.in
         colour = _colour(task)
         heard, seen = plane.audio[members], plane.video[members]
         for points, marker in ((heard, _AUDIO), (seen, _VIDEO)):
-            axes.plot(
-                *points.T, marker, color=colour, markersize=2.5, alpha=0.35, markeredgewidth=0, zorder=2
-            )
+            axes.plot(*points.T, marker, color=colour, markersize=3, alpha=0.35, markeredgewidth=0, zorder=2)
         ends = np.stack([heard.mean(axis=0), seen.mean(axis=0)])
         axes.plot(*ends.T, color=colour, linewidth=1.2, zorder=3)
         for end, marker in zip(ends, (_AUDIO, _VIDEO), strict=True):
@@ -219,7 +250,7 @@ def _draw_plane(axes: Any, picture: GalleryPicture, task_of_query: NDArray[np.in
                 markeredgewidth=0.8,
                 zorder=4,
             )
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal")
     axes.set_xlabel(f"component 1 ({plane.shares[0]:.0%} of variance)")
     axes.set_ylabel(f"component 2 ({plane.shares[1]:.0%} of variance)")
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +143,7 @@ def write_exhibits(exhibits: Exhibits, path: Path) -> None:
         DataError: the file could not be written, for instance because the disk is full.
     """
     header = {name: getattr(exhibits, name) for name in _HEADER} | {"layout": LAYOUT}
-    arrays = {"task_of_query": exhibits.task_of_query}
+    arrays: dict[str, Array] = {"task_of_query": exhibits.task_of_query}
     arrays |= _picture_arrays("at_start", exhibits.at_start) | _picture_arrays("at_end", exhibits.at_end)
     if (selected := exhibits.selected) is not None:
         header["importance_is"] = selected.importance_is
@@ -172,7 +170,8 @@ def read_exhibits(path: Path, record: RunRecord) -> Exhibits:
             arrays: dict[str, Array] = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise DataError(f"the exhibits {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    # A damaged archive makes zipfile and NumPy raise errors of a dozen kinds.
+    except Exception as error:
         raise _unreadable(path, str(error)) from error
     try:
         exhibits = _from_arrays(arrays)
@@ -202,8 +201,12 @@ _MODALITIES = ("video", "audio")
 
 def _picture_arrays(name: str, picture: GalleryPicture) -> dict[str, Array]:
     plane = picture.plane
-    parts = {"audio": plane.audio, "video": plane.video, "shares": plane.shares, "gap": picture.gap}
-    return {f"{name}/{part}": values for part, values in parts.items()}
+    return {
+        f"{name}/audio": plane.audio,
+        f"{name}/video": plane.video,
+        f"{name}/shares": plane.shares,
+        f"{name}/gap": picture.gap,
+    }
 
 
 def _from_arrays(arrays: Mapping[str, Array]) -> Exhibits:

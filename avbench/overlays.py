@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import Colormap
+from matplotlib.cm import ScalarMappable
 from numpy.typing import ArrayLike, NDArray
 
 Picture = NDArray[np.float64]
 
 # How much of a picture shows through a colour that is laid over it, and how much of it is left where dimmed.
-_SHOWS_THROUGH = 0.35
+_SHOWS_THROUGH = 0.4
 _LEFT = 0.18
 
 
@@ -38,18 +38,19 @@ def spectrogram_picture(spectrogram: NDArray[Any]) -> Picture:
     return np.repeat(greys[:, :, None], 3, axis=2)
 
 
-def heated(picture: Picture, grid: ArrayLike, *, most: float, colours: Colormap) -> Picture:
+def heated(picture: Picture, grid: ArrayLike, scale: ScalarMappable) -> Picture:
     """Return the picture in greys with each patch's value laid over it in colour.
 
     Args:
         picture: (H, W, 3).
-        grid: (rows, columns) values; 0 takes the map's first colour, `most` and above its last.
-        most: above 0.
-        colours: the map.
+        grid: (rows, columns) values; where they are NaN, nothing is laid over.
+        scale: gives values their colours.
     """
-    grey = picture @ np.array([0.299, 0.587, 0.114])
-    heat = colours(np.clip(_to_pixels(np.asarray(grid, dtype=np.float64), picture) / most, 0, 1))
-    return np.asarray(_SHOWS_THROUGH * grey[:, :, None] + (1 - _SHOWS_THROUGH) * heat[:, :, :3])
+    greys = np.repeat((picture @ np.array([0.299, 0.587, 0.114]))[:, :, None], 3, axis=2)
+    values = _to_pixels(np.asarray(grid, dtype=np.float64), picture)
+    heat = scale.to_rgba(values)[:, :, :3]
+    mixed = _SHOWS_THROUGH * greys + (1 - _SHOWS_THROUGH) * heat
+    return np.where(np.isnan(values)[:, :, None], greys, mixed)
 
 
 def lit(picture: Picture, kept: NDArray[np.bool_]) -> Picture:

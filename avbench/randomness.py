@@ -92,4 +92,7 @@ class Randomness:
         try:
             yield
         finally:
+            for made, known in ((self._torch, before["torch"]), (self._numpy, before["numpy"])):
+                for name in made.keys() - known.keys():
+                    del made[name]
             self.load_state_dict(before)

@@ -21,6 +21,7 @@ LIGHT = {"typer", "rich", "avbench", *sys.stdlib_module_names}
 WITHOUT_TORCH = (
     "avbench.tables", "avbench.table_formats", "avbench.plots", "avbench.figures", "avbench.comparison",
     "avbench.estimates", "avbench.published", "avbench.records", "avbench.retrieval", "avbench.forgetting",
+    "avbench.exhibits", "avbench.exhibit_figures", "avbench.overlays", "avbench.projection",
 )  # fmt: skip
 
 

@@ -7,11 +7,13 @@ import json
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from avbench.configuration import Layer
 from avbench.errors import RunError
+from avbench.exhibits import exhibits_of
 from avbench.experiment import Outcome, RunInterruptedError, run_experiment
 from avbench.findings import Findings
 from avbench.lock import held
@@ -219,3 +221,47 @@ def test_a_memory_in_bytes_is_kept_to(go) -> None:
     assert record.configuration["memory"] == "100kB"
     assert record.memory is not None
     assert 0 < record.memory.of("rehearsal memory") <= 100_000
+
+
+def test_a_finished_run_leaves_exhibits_and_its_record_does_not_depend_on_them(
+    go, monkeypatch, tmp_path
+) -> None:
+    outcome = go("avcl", memory=6)
+    exhibits = exhibits_of(tmp_path, outcome.record)
+    assert exhibits is not None
+    assert np.array_equal(exhibits.task_of_query, [0] * 4 + [1] * 4)
+    assert exhibits.at_end.gap.tolist() == outcome.record.modality_gap[-1]
+    assert not np.array_equal(exhibits.at_start.plane.audio, exhibits.at_end.plane.audio)
+    selected = exhibits.selected
+    assert selected is not None
+    # The first query of each task, whatever the method; half of each.
+    assert selected.task.tolist() == [0, 1]
+    other = exhibits_of(tmp_path, go("random", memory=6, seed=1).record)
+    assert other is not None
+    assert other.selected is not None
+    assert np.array_equal(selected.frames, other.selected.frames)
+    assert np.array_equal(selected.clip, other.selected.clip)
+    assert selected.video.kept.mean() == selected.audio.kept.mean() == 0.5
+    monkeypatch.setattr("avbench.experiment.leave_exhibits", lambda *_: None)
+    without = go("avcl", memory=6, results=tmp_path / "without").record
+    assert comparable(without) == comparable(outcome.record)
+
+
+def test_exhibits_of_the_start_are_those_of_the_model_that_training_began_with(go, tmp_path) -> None:
+    exhibits = exhibits_of(tmp_path, go(learning_rate=1e-9, seed=3).record)
+    assert exhibits is not None
+    assert exhibits.selected is None
+    assert np.allclose(exhibits.at_start.gap, exhibits.at_end.gap, atol=1e-5)
+    assert np.allclose(exhibits.at_start.plane.video, exhibits.at_end.plane.video, atol=1e-4)
+
+
+def test_a_run_whose_exhibits_fail_has_its_record_all_the_same(go, monkeypatch, tmp_path) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("no picture")
+
+    monkeypatch.setattr("avbench.exhibiting.principal_plane", fail)
+    with pytest.raises(RunError, match=r"record is whole.*could not be made: ZeroDivisionError: no picture"):
+        go()
+    (record,) = read_records(tmp_path)
+    assert record.finished
+    assert exhibits_of(tmp_path, record) is None

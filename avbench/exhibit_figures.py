@@ -112,9 +112,11 @@ def draw_selection(exhibits: Exhibits, clip: int) -> Figure:
         of_row[-1].set_aspect("auto")
         of_row[0].set_ylabel(row.name, fontsize=8)
         for axes, note in ((of_row[0], row.video_note), (of_row[-1], row.audio_note)):
-            axes.text(
-                0.5, 0.5, note, transform=axes.transAxes, ha="center", va="center", fontsize=8, color="white"
-            )
+            if note:
+                axes.text(
+                    0.5, 0.5, note, transform=axes.transAxes, ha="center", va="center", fontsize=8,
+                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+                )  # fmt: skip
         if row.scale is None:
             bar.set_visible(False)
             continue

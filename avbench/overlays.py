@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from numpy.typing import ArrayLike, NDArray
 
 Picture = NDArray[np.float64]
 
+# Coloured, so that bright patches of a spectrogram differ from faded ones; as grey it stays in order.
+_LOUDNESS = mpl.colormaps["magma"]
 # How much of a picture shows through a colour that is laid over it, and how much of it is left where dimmed.
 _SHOWS_THROUGH = 0.4
 _LEFT = 0.18
@@ -31,11 +34,11 @@ def picture_of(frame: NDArray[np.uint8]) -> Picture:
 
 
 def spectrogram_picture(spectrogram: NDArray[Any]) -> Picture:
-    """Return a spectrogram (time, bins) as a picture (bins, time, 3) in greys, from its least to its most."""
+    """Return a spectrogram (time, bins) as a picture (bins, time, 3), the louder the brighter."""
     values = as_seen(spectrogram).astype(np.float64)
     least, most = values.min(), values.max()
-    greys = (values - least) / (most - least) if most > least else np.zeros_like(values)
-    return np.repeat(greys[:, :, None], 3, axis=2)
+    shares = (values - least) / (most - least) if most > least else np.zeros_like(values)
+    return np.asarray(_LOUDNESS(shares)[:, :, :3], dtype=np.float64)
 
 
 def heated(picture: Picture, grid: ArrayLike, scale: ScalarMappable) -> Picture:

@@ -122,10 +122,9 @@ def test_all_generators_can_be_given_back():
     draws(randomness, "masking")
     held = randomness.torch("masking"), randomness.numpy("masking")
     before = randomness.state_dict()
-    with pytest.raises(ZeroDivisionError), randomness.rewound():
+    with randomness.rewound():
         looked_at = draws(randomness, "masking")
         draws(randomness, "first used within")
-        raise ZeroDivisionError
     assert randomness.state_dict().keys() == before.keys()
     assert randomness.state_dict()["torch"].keys() == {"masking"}
     assert randomness.state_dict()["numpy"] == before["numpy"]

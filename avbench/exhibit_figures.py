@@ -110,6 +110,7 @@ def draw_selection(exhibits: Exhibits, clip: int) -> Figure:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         of_row[-1].set_aspect("auto")
+        of_row[-1].set_box_aspect(1 / wide)
         of_row[0].set_ylabel(row.name, fontsize=8)
         for axes, note in ((of_row[0], row.video_note), (of_row[-1], row.audio_note)):
             if note:

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from avbench.backbone.model import CAVMAE
-from avbench.backbone.sizes import BACKBONES
 from avbench.clips import ClipBatch, ClipGeometry, unpatchify_audio, unpatchify_video
 from avbench.configuration import RunConfig
 from avbench.errors import RunError
@@ -29,13 +28,12 @@ from avbench.exhibits import (
     write_exhibits,
 )
 from avbench.explanation import Choice
-from avbench.matching import AudioVideoMatching
 from avbench.method import Method
 from avbench.projection import principal_plane
 from avbench.randomness import Randomness
 from avbench.records import RunRecord
 from avbench.retrieval import modality_gap
-from avbench.start import RANDOM, load_start
+from avbench.start import RANDOM, make_modules
 from avbench.streaming import Stream
 from avbench.task_free import task_free_view
 from avbench.training import ContinualPretraining
@@ -62,7 +60,8 @@ def leave_exhibits(
     except Exception as error:
         raise RunError(
             f"the run is finished and its record is whole ({path}), but the exhibits for its pictures could "
-            f"not be made: {type(error).__name__}: {error}"
+            f"not be made: {type(error).__name__}: {error}; the same command tries again from "
+            "the last checkpoint, or with --again from the start"
         ) from error
 
 
@@ -164,12 +163,14 @@ def _unfit(method: Method, what: str) -> RunError:
 
 def _start(config: RunConfig, geometry: ClipGeometry, record: RunRecord) -> CAVMAE:
     """Return the backbone as the run began. Raises RunError where its checkpoint has changed."""
-    size = BACKBONES[config.backbone]
-    backbone = CAVMAE(size, geometry, mask_ratio=config.mask_ratio)
-    if config.start == RANDOM:
-        backbone.initialise(Randomness(config.seed).torch("start/backbone"))
-    loaded = load_start(config.start, config.backbone, backbone, AudioVideoMatching(size.width, size.heads))
-    if config.start != RANDOM and loaded.fingerprint != record.start:
+    backbone, _, start = make_modules(
+        config.start,
+        config.backbone,
+        geometry,
+        mask_ratio=config.mask_ratio,
+        randomness=Randomness(config.seed),
+    )
+    if config.start != RANDOM and start.fingerprint != record.start:
         raise RunError(f"the start {config.start} is not what it was when the run began")
     return backbone.to(config.device)
 

@@ -27,6 +27,7 @@ from avbench.environment import environment
 from avbench.errors import AvbenchError, RunError
 from avbench.evaluation import measure_retrieval
 from avbench.exhibiting import leave_exhibits
+from avbench.exhibits import exhibits_path
 from avbench.findings import Findings, record_of
 from avbench.interruption import Interruption
 from avbench.lock import held
@@ -121,7 +122,9 @@ def run_experiment(
             folder = checkpoint_folder(results, path)
             if again:
                 remove_checkpoints(folder)
-            if earlier is None or not earlier.finished:
+            # Checkpoints go when all is made: with them, what only pictures need can still be.
+            pictures = exhibits_path(path).exists() or not any_checkpoint(folder)
+            if earlier is None or not earlier.finished or not pictures:
                 saving = _Saving(folder, checkpoint_minutes)
                 record, repeated = _run(parts, findings, path, saving, console), False
             else:
@@ -194,7 +197,14 @@ def _run(parts: _Parts, findings: Findings, path: Path, saving: _Saving, console
         record = record_of(parts.header, findings, ending)
         if record.finished or not _is_finished(path):
             write_record(record, path)
-    leave_exhibits(parts.plan.config, parts.stream, strategy, record, path)
+    # After the record: what fails here, or is interrupted, costs no scores, and is made up from a checkpoint.
+    try:
+        leave_exhibits(parts.plan.config, parts.stream, strategy, record, path)
+    except KeyboardInterrupt:
+        raise RunInterruptedError(
+            f"interrupted after the last stage: the record {path} is whole, but the exhibits for pictures "
+            "are not made; the same command makes them from the last checkpoint, with --again from the start"
+        ) from None
     return record
 
 

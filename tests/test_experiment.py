@@ -255,13 +255,39 @@ def test_exhibits_of_the_start_are_those_of_the_model_that_training_began_with(g
     assert np.allclose(exhibits.at_start.plane.video, exhibits.at_end.plane.video, atol=1e-4)
 
 
-def test_a_run_whose_exhibits_fail_has_its_record_all_the_same(go, monkeypatch, tmp_path) -> None:
+def test_a_run_whose_exhibits_fail_has_its_record_and_makes_them_later(go, monkeypatch, tmp_path) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("no picture")
 
-    monkeypatch.setattr("avbench.exhibiting.principal_plane", fail)
-    with pytest.raises(RunError, match=r"record is whole.*could not be made: ZeroDivisionError: no picture"):
-        go()
+    with monkeypatch.context() as patched:
+        patched.setattr("avbench.exhibiting.principal_plane", fail)
+        with pytest.raises(RunError, match=r"record is whole.*not be made: ZeroDivisionError: no picture"):
+            go("avcl", memory=6)
     (record,) = read_records(tmp_path)
     assert record.finished
     assert exhibits_of(tmp_path, record) is None
+    monkeypatch.setattr(ContinualPretraining, "train", fail)
+    again = go("avcl", memory=6)
+    assert comparable(again.record) == comparable(record)
+    late = exhibits_of(tmp_path, record)
+    assert late is not None
+    assert go("avcl", memory=6).repeated
+    monkeypatch.undo()
+    at_once = exhibits_of(tmp_path / "other", go("avcl", memory=6, results=tmp_path / "other").record)
+    assert at_once is not None
+    assert late.selected is not None
+    assert at_once.selected is not None
+    assert np.array_equal(late.selected.video.kept, at_once.selected.video.kept)
+    assert np.array_equal(late.selected.audio.pruning, at_once.selected.audio.pruning)
+    assert np.array_equal(late.at_end.plane.audio, at_once.at_end.plane.audio)
+
+
+def test_an_interruption_after_the_last_stage_says_what_is_there(go, monkeypatch, tmp_path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("avbench.exhibiting.principal_plane", interrupt)
+    with pytest.raises(RunInterruptedError, match="is whole, but the exhibits"):
+        go()
+    monkeypatch.undo()
+    assert exhibits_of(tmp_path, go().record) is not None

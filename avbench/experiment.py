@@ -26,6 +26,8 @@ from avbench.devices import compute_exactly
 from avbench.environment import environment
 from avbench.errors import AvbenchError, RunError
 from avbench.evaluation import measure_retrieval
+from avbench.exhibiting import leave_exhibits
+from avbench.exhibits import exhibits_path
 from avbench.findings import Findings, record_of
 from avbench.interruption import Interruption
 from avbench.lock import held
@@ -125,7 +127,9 @@ def run_experiment(
             folder = checkpoint_folder(results, path)
             if again:
                 remove_checkpoints(folder)
-            if earlier is None or not earlier.finished:
+            # Checkpoints go when all is made: with them, what only pictures need can still be.
+            pictures = exhibits_path(path).exists() or not any_checkpoint(folder)
+            if earlier is None or not earlier.finished or not pictures:
                 saving = _Saving(folder, checkpoint_minutes)
                 warn = partial(say, console, style="yellow")
                 with Tracking(log, log_folder(results, path), parts.header, findings, warn=warn) as tracking:
@@ -182,7 +186,7 @@ def _run(
     interruption = Interruption(lambda sentence: say(console, sentence, style="bold yellow"))
     try:
         with interruption.watched(), progress:
-            _train_and_measure(
+            strategy = _train_and_measure(
                 parts, findings, progress, saving, tracking=tracking, interruption=interruption
             )
         ending = Ending(how="finished")
@@ -208,6 +212,14 @@ def _run(
         tracking.close(finished=record.finished)
         if len(findings.notes) > noted:
             record = _keep(parts, findings, ending, path)
+    # After the record: what fails here, or is interrupted, costs no scores, and is made up from a checkpoint.
+    try:
+        leave_exhibits(parts.plan.config, parts.stream, strategy, record, path)
+    except KeyboardInterrupt:
+        raise RunInterruptedError(
+            f"interrupted after the last stage: the record {path} is whole, but the exhibits for pictures "
+            "are not made; the same command makes them from the last checkpoint, with --again from the start"
+        ) from None
     return record
 
 
@@ -230,7 +242,7 @@ def _train_and_measure(
     *,
     tracking: Tracking,
     interruption: Interruption,
-) -> None:
+) -> ContinualPretraining:
     config, stream = parts.plan.config, parts.stream
     make_method: Callable[[], Method] = partial(parts.plan.method, **config.strategy_options)
     # Measured before the run's own tensors are on the device, which a GPU's allocator would count as well.
@@ -291,6 +303,7 @@ def _train_and_measure(
     except BaseException:
         _account(findings, method, strategy)
         raise
+    return strategy
 
 
 def _account(findings: Findings, method: Method, strategy: ContinualPretraining) -> None:

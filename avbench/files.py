@@ -9,11 +9,16 @@ from avbench.errors import DataError
 
 
 def write_text(path: Path, text: str, what: str) -> None:
-    """Write `text` to `path`: beside, flushed to the disk, renamed; folders above are made.
+    """Write `text` to `path` in UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8"), what)
+
+
+def write_bytes(path: Path, content: bytes, what: str) -> None:
+    """Write `content` to `path`: beside, flushed to the disk, renamed; folders above are made.
 
     Args:
         path: the file, replaced if it is there.
-        text: its contents.
+        content: of the file.
         what: what to call it in a message, such as "the record".
 
     Raises:
@@ -22,8 +27,8 @@ def write_text(path: Path, text: str, what: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with beside.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

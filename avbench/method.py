@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from avbench.backbone.model import CAVMAE
     from avbench.backbone.tokens import MaskNoise
     from avbench.clips import ClipBatch
+    from avbench.explanation import Explanation
     from avbench.matching import AudioVideoMatching
     from avbench.objectives import MaskedOutput
     from avbench.randomness import Randomness
@@ -151,6 +152,19 @@ class Method(BaseSGDPlugin):
         Methods whose paper evaluates a slow copy return that instead.
         """
         return model
+
+    def explain(self, strategy: Strategy, clips: ClipBatch) -> Explanation | None:
+        """Return which patches of `clips` a training step would work with now; None: all, as here.
+
+        For pictures of what a method that selects patches selects. Called between steps, without gradient.
+        Nothing that is kept may change; random numbers come from the method's generators, which are given
+        back as they were.
+
+        Args:
+            strategy: as in the hooks; there is no batch.
+            clips: (B) whole ones, on the run's device.
+        """
+        return None
 
     def generator(self, name: str) -> torch.Generator:
         """Return the method's CPU random generator called `name`; draw from no other."""

@@ -81,3 +81,18 @@ class Randomness:
         finally:
             for name, state in before.items():
                 self.torch(name).set_state(state)
+
+    @contextmanager
+    def rewound(self) -> Iterator[None]:
+        """Give back all generators, NumPy's too, as they were before the `with` block.
+
+        For looking at what a method would do next: what it draws there is drawn again in training.
+        """
+        before = self.state_dict()
+        try:
+            yield
+        finally:
+            for made, known in ((self._torch, before["torch"]), (self._numpy, before["numpy"])):
+                for name in made.keys() - known.keys():
+                    del made[name]
+            self.load_state_dict(before)

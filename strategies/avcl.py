@@ -25,6 +25,7 @@ from avbench.backbone import Tokens
 from avbench.capacity import Capacity
 from avbench.clips import ClipBatch
 from avbench.errors import InputError
+from avbench.explanation import Choice, Explanation
 from avbench.matching import CrossAttention, matching_loss
 from avbench.method import Method, Strategy
 from avbench.rehearsal import RehearsalMemory
@@ -120,18 +121,48 @@ class AVCL(Method):
         self.memory.add(with_features(self.incoming, pooled_features(output, slice(count))))
         self.incoming = self.stored = None
 
+    def explain(self, strategy: Strategy, clips: ClipBatch) -> Explanation | None:
+        """Return what a training step on `clips` would select, with the scores that it draws by.
+
+        As there, every clip is set against one that is drawn from the memory.
+        """
+        if self.selection == "none":
+            return None
+        rehearsed = self.memory.sample(len(clips)) if self.memory else None
+        assessed, _, _ = self._look(strategy, clips, rehearsed)
+        selected = self._select_first(assessed) if rehearsed is None else self._select(assessed)
+        assert selected.audio_positions is not None
+        assert selected.video_positions is not None
+        scores = selected.extras
+        return Explanation(
+            audio=Choice(
+                selected.audio_positions, scores.get("audio_importance"), scores.get("audio_pruning")
+            ),
+            video=Choice(
+                selected.video_positions, scores.get("video_importance"), scores.get("video_pruning")
+            ),
+            importance_is="attention from the other modality" if self.scores_importance else "",
+        )
+
     def _assess(self, strategy: Strategy, incoming: ClipBatch, rehearsed: ClipBatch | None) -> ClipBatch:
         """Train the matching module, and return the incoming clips with what it tells of their patches.
 
         Its loss is backpropagated at once: its parameters are not the backbone's, so the gradients are the
         same as those of the summed loss, and its graph does not wait in memory for the masked pass.
         """
+        assessed, tokens, joint = self._look(strategy, incoming, rehearsed)
+        self._learn_matching(strategy, tokens, joint)
+        return assessed
+
+    def _look(
+        self, strategy: Strategy, incoming: ClipBatch, rehearsed: ClipBatch | None
+    ) -> tuple[ClipBatch, Tokens, Tokens]:
+        """Return the incoming clips with what the matching module tells, and the tokens it looked at."""
         with torch.no_grad(), strategy.autocast():
             tokens = strategy.model.unimodal(incoming)
             joint = strategy.model.joint(tokens)
             assessed = self._read_attention(strategy.matching.relate(joint), incoming, rehearsed)
-        self._learn_matching(strategy, tokens, joint)
-        return assessed
+        return assessed, tokens, joint
 
     def _learn_matching(self, strategy: Strategy, tokens: Tokens, joint: Tokens) -> None:
         with strategy.autocast():

@@ -6,10 +6,14 @@ arXiv 2310.08204) compares with it under the name MATS. Audio has no motion; its
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from avbench.capacity import Capacity
 from avbench.clips import ClipBatch
+from avbench.explanation import Explanation
+from avbench.method import Strategy
 
 from .importance import core_size
 from .motion import most, motion
@@ -29,6 +33,12 @@ class MATS(Random):
 
     def __init__(self, *, capacity: Capacity = 2000, core_ratio: float = 0.5, penalty: float = 0.5) -> None:
         super().__init__(capacity=capacity, core_ratio=core_ratio, penalty=penalty)
+
+    def explain(self, strategy: Strategy, clips: ClipBatch) -> Explanation:
+        """Return which patches of `clips` a training step would take, and how much those of video move."""
+        found = super().explain(strategy, clips)
+        moving = replace(found.video, importance=motion(clips.video, clips.geometry))
+        return replace(found, video=moving, importance_is="motion")
 
     def video_patches(self, clips: ClipBatch) -> Tensor:
         """Return the places (B, K) of the video patches that move most."""

@@ -16,6 +16,7 @@ from avbench.backbone import Tokens
 from avbench.capacity import Capacity
 from avbench.clips import ClipBatch
 from avbench.errors import InputError
+from avbench.explanation import Choice, Explanation
 from avbench.method import Method, Strategy
 from avbench.rehearsal import RehearsalMemory
 from avbench.stored_features import pooled_features, squared_distance, stored_features, with_features
@@ -69,6 +70,10 @@ class Random(Method):
             strategy.loss = strategy.loss + self.penalty * squared_distance(features, self.stored)
         self.memory.add(with_features(self.incoming, pooled_features(output, slice(count))))
         self.incoming = self.stored = None
+
+    def explain(self, strategy: Strategy, clips: ClipBatch) -> Explanation:
+        """Return which patches of `clips` a training step would draw."""
+        return Explanation(audio=Choice(self.audio_patches(clips)), video=Choice(self.video_patches(clips)))
 
     def audio_patches(self, clips: ClipBatch) -> Tensor:
         """Return the places (B, K) of the audio patches to train with."""

@@ -23,9 +23,11 @@ from safetensors.torch import save_file
 from avbench import jpeg
 from avbench.backbone import BACKBONES, CAVMAE
 from avbench.clips import ClipBatch, ClipGeometry
+from avbench.exhibits import Exhibits, GalleryPicture, PatchMaps, SelectedClips
 from avbench.forgetting import summarise
 from avbench.matching import AudioVideoMatching
 from avbench.method import Method
+from avbench.projection import principal_plane
 from avbench.randomness import Randomness
 from avbench.records import (
     DIRECTIONS,
@@ -279,6 +281,55 @@ def make_record() -> Callable[..., RunRecord]:
             ),
         }
         return RunRecord(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_exhibits() -> Callable[..., Exhibits]:
+    """`make_exhibits(record, selects=True)` makes up what a run leaves for its pictures: 3 queries a task.
+
+    Two clips are shown, of tasks 0 and 1: 2 frames of 32 x 48, and a spectrogram of 64 x 32. Only the second
+    has scores that are not all alike.
+    """
+
+    def make(record: RunRecord, *, selects: bool = True) -> Exhibits:
+        draws = np.random.Generator(np.random.PCG64(record.seed))
+        task = np.repeat(np.arange(len(record.tasks)), 3)
+        pictures = [
+            GalleryPicture(principal_plane(*draws.normal(size=(2, len(task), 5))), np.array(gap))
+            for gap in ([1.0] * len(record.tasks), record.modality_gap[-1])
+        ]
+
+        def maps(*grid: int) -> PatchMaps:
+            importance = np.ones((2, *grid), dtype=np.float32)
+            importance[1] = draws.random(grid)
+            pruning = np.zeros((2, *grid), dtype=np.float32)
+            pruning[1] = draws.random(grid) / 2
+            return PatchMaps(draws.random((2, *grid)) < 0.5, importance, pruning)
+
+        selected = SelectedClips(
+            clip=np.array([7, 11]),
+            task=np.array([0, 1]),
+            frames=draws.integers(0, 256, (2, 2, 32, 48, 3), dtype=np.uint8),
+            spectrogram=draws.normal(size=(2, 64, 32)).astype(np.float16),
+            video=maps(2, 2, 3),
+            audio=maps(4, 2),
+            importance_is="attention",
+        )
+        return Exhibits(
+            scenario=record.scenario,
+            strategy=record.strategy,
+            seed=record.seed,
+            identity=record.identity,
+            source=record.source,
+            backbone=record.backbone,
+            tasks=record.tasks,
+            task_of_query=task,
+            at_start=pictures[0],
+            at_end=pictures[1],
+            selected=selected if selects else None,
+        )
 
     return make
 

@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from avbench import loggers
 from avbench.configuration import Layer
 from avbench.errors import InputError, RunError
+from avbench.exhibits import exhibits_of
 from avbench.experiment import Outcome, RunInterruptedError, run_experiment
 from avbench.findings import Findings
 from avbench.lock import held
@@ -416,3 +417,73 @@ def test_a_logger_that_cannot_be_had_ends_the_run_before_it_begins(go, monkeypat
     with pytest.raises(InputError, match="pip install"):
         go(log=["wandb"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_run_leaves_exhibits_and_its_record_does_not_depend_on_them(
+    go, monkeypatch, tmp_path
+) -> None:
+    outcome = go("avcl", memory=6)
+    exhibits = exhibits_of(tmp_path, outcome.record)
+    assert exhibits is not None
+    assert np.array_equal(exhibits.task_of_query, [0] * 4 + [1] * 4)
+    assert exhibits.at_end.gap.tolist() == outcome.record.modality_gap[-1]
+    assert not np.array_equal(exhibits.at_start.plane.audio, exhibits.at_end.plane.audio)
+    selected = exhibits.selected
+    assert selected is not None
+    # The first query of each task, whatever the method; half of each.
+    assert selected.task.tolist() == [0, 1]
+    other = exhibits_of(tmp_path, go("random", memory=6, seed=1).record)
+    assert other is not None
+    assert other.selected is not None
+    assert np.array_equal(selected.frames, other.selected.frames)
+    assert np.array_equal(selected.clip, other.selected.clip)
+    assert selected.video.kept.mean() == selected.audio.kept.mean() == 0.5
+    monkeypatch.setattr("avbench.experiment.leave_exhibits", lambda *_: None)
+    without = go("avcl", memory=6, results=tmp_path / "without").record
+    assert comparable(without) == comparable(outcome.record)
+
+
+def test_exhibits_of_the_start_are_those_of_the_model_that_training_began_with(go, tmp_path) -> None:
+    exhibits = exhibits_of(tmp_path, go(learning_rate=1e-9, seed=3).record)
+    assert exhibits is not None
+    assert exhibits.selected is None
+    assert np.allclose(exhibits.at_start.gap, exhibits.at_end.gap, atol=1e-5)
+    assert np.allclose(exhibits.at_start.plane.video, exhibits.at_end.plane.video, atol=1e-4)
+
+
+def test_a_run_whose_exhibits_fail_has_its_record_and_makes_them_later(go, monkeypatch, tmp_path) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("no picture")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("avbench.exhibiting.principal_plane", fail)
+        with pytest.raises(RunError, match=r"record is whole.*not be made: ZeroDivisionError: no picture"):
+            go("avcl", memory=6)
+    (record,) = read_records(tmp_path)
+    assert record.finished
+    assert exhibits_of(tmp_path, record) is None
+    monkeypatch.setattr(ContinualPretraining, "train", fail)
+    again = go("avcl", memory=6)
+    assert comparable(again.record) == comparable(record)
+    late = exhibits_of(tmp_path, record)
+    assert late is not None
+    assert go("avcl", memory=6).repeated
+    monkeypatch.undo()
+    at_once = exhibits_of(tmp_path / "other", go("avcl", memory=6, results=tmp_path / "other").record)
+    assert at_once is not None
+    assert late.selected is not None
+    assert at_once.selected is not None
+    assert np.array_equal(late.selected.video.kept, at_once.selected.video.kept)
+    assert np.array_equal(late.selected.audio.pruning, at_once.selected.audio.pruning)
+    assert np.array_equal(late.at_end.plane.audio, at_once.at_end.plane.audio)
+
+
+def test_an_interruption_after_the_last_stage_says_what_is_there(go, monkeypatch, tmp_path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("avbench.exhibiting.principal_plane", interrupt)
+    with pytest.raises(RunInterruptedError, match="is whole, but the exhibits"):
+        go()
+    monkeypatch.undo()
+    assert exhibits_of(tmp_path, go().record) is not None

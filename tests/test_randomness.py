@@ -115,3 +115,19 @@ def test_draws_can_be_undone():
     with randomness.undisturbed("shuffle"):
         torch.rand(5, generator=randomness.torch("shuffle"))
     assert draws(randomness, "shuffle") == wanted
+
+
+def test_all_generators_can_be_given_back():
+    randomness = Randomness(0)
+    draws(randomness, "masking")
+    held = randomness.torch("masking"), randomness.numpy("masking")
+    before = randomness.state_dict()
+    with randomness.rewound():
+        looked_at = draws(randomness, "masking")
+        draws(randomness, "first used within")
+    assert randomness.state_dict().keys() == before.keys()
+    assert randomness.state_dict()["torch"].keys() == {"masking"}
+    assert randomness.state_dict()["numpy"] == before["numpy"]
+    # In place: who holds a generator goes on with it.
+    assert (randomness.torch("masking"), randomness.numpy("masking")) == held
+    assert draws(randomness, "masking") == looked_at

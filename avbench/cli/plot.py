@@ -23,7 +23,8 @@ def plot(
     """Draw all runs in a folder of results, each figure as PNG and PDF.
 
     Memory per method by kind, accuracy against memory, recall of each task along the stream, and a
-    stage x task heat map per method. Rendered and real clips never share a figure.
+    stage x task heat map per method; of the first run of each method that left exhibits, the gallery's
+    embeddings, and what the method selected of some clips. Rendered and real clips never share a figure.
 
     Examples:
 
@@ -35,9 +36,11 @@ def plot(
         raise InputError(f"there is no folder of results {results}: name it, or make runs with avbench run")
     # Imported here: the command line's help does not wait for matplotlib.
     from avbench.comparison import comparisons
+    from avbench.exhibit_figures import write_exhibit_figures
     from avbench.plots import write_plots
     from avbench.records import read_records
 
     for comparison in comparisons(read_records(results, scenario=scenario)):
-        for path in write_plots(comparison, out or results / "plots"):
+        folder = out or results / "plots"
+        for path in write_plots(comparison, folder) + write_exhibit_figures(comparison, results, folder):
             typer.echo(path)

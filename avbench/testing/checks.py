@@ -37,6 +37,7 @@ CHECKS: list[Check] = [
         what_is_kept.nothing_left_of_a_step,
         what_is_kept.every_tensor_counted,
         what_is_kept.model_copies,
+        what_is_kept.explains,
         what_is_kept.state_in_mid_task,
         what_is_kept.state_between_tasks,
     )

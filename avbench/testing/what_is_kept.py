@@ -14,14 +14,17 @@ import torch
 from torch import Tensor
 
 from avbench.capacity import bytes_of
+from avbench.exhibiting import explained
 from avbench.kept_state import kept_tensors, rehearsal_memories
 from avbench.method import Method
 from avbench.options import convert
 from avbench.testing.finding import NotApplicable, Violation
 from avbench.testing.tiny_run import (
+    BATCH,
     CAPACITY,
     TinyRun,
     batches,
+    clips,
     first_difference,
     saved_and_loaded,
     two_tasks,
@@ -105,6 +108,21 @@ def nothing_left_of_a_step(method: type[Method]) -> None:
                         )
         if method.joint:
             return
+
+
+def explains(method: type[Method]) -> None:
+    """Asked which patches it selects, it answers for the clips it was given, and changes nothing it keeps."""
+    run = TinyRun(method)
+    answers = []
+    for when in ("before training", "after two tasks"):
+        before = saved_and_loaded(training_state(run.strategy))
+        answers.append(explained(run.strategy, clips(BATCH, 50), np.arange(BATCH)))
+        if (different := first_difference(before, training_state(run.strategy))) is not None:
+            raise Violation(f"explain changes {different} {when}: work on a copy, or do without")
+        if when == "before training":
+            run.train(*two_tasks())
+    if answers == [None, None]:
+        raise NotApplicable("it trains with all patches")
 
 
 def model_copies(method: type[Method]) -> None:

@@ -205,3 +205,29 @@ def test_a_selection_that_leaves_nothing_to_reconstruct_is_refused(pretraining: 
     with pytest.raises(InputError, match=r"core_ratio=0\.1 selects .* larger core_ratio"):
         pretraining(AVCL(core_ratio=0.1))
     pretraining(AVCL(core_ratio=0.1, selection="none"))
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_it_explains_what_a_step_would_select(selection: str, pretraining: Any, clips: Any) -> None:
+    strategy = pretraining(avcl(selection=selection), learning_rate=1e-12)
+    for number in range(3):
+        with torch.no_grad(), strategy.randomness.rewound():
+            explanation = strategy.method.explain(strategy, clips(4, number))
+        strategy.step(clips(4, number))
+        if selection == "none":
+            assert explanation is None
+            continue
+        # A step draws for rehearsed clips as well, so that only what it does not draw is the same.
+        held = strategy.method.memory.contents
+        for modality in ("audio", "video"):
+            choice, newest = getattr(explanation, modality), slice(-4, None)
+            if number == 0:
+                assert selection == "rca" or torch.equal(choice.kept, strategy.mbatch.positions(modality))
+            for name, scored in (("importance", selection != "rca"), ("pruning", selection != "lpis")):
+                scores = getattr(choice, name)
+                assert (scores is not None) == scored
+                if scored:
+                    assert torch.allclose(scores, held[f"extra/{modality}_{name}"][newest], atol=1e-6)
+        assert explanation.importance_is == (
+            "" if selection == "rca" else "attention from the other modality"
+        )

@@ -69,3 +69,18 @@ def test_options_that_cannot_be(name: str, wrong: dict[str, float]) -> None:
 def test_a_selection_that_leaves_nothing_to_reconstruct_is_refused(name: str, pretraining: Any) -> None:
     with pytest.raises(InputError, match=r"core_ratio=0\.1 selects .* larger core_ratio"):
         pretraining(METHODS[name](core_ratio=0.1))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_it_explains_what_a_step_would_select(name: str, pretraining: Any, clips: Any) -> None:
+    strategy, batch = pretraining(METHODS[name](capacity=50)), clips(4)
+    with strategy.randomness.rewound():
+        explanation = strategy.method.explain(strategy, batch)
+    strategy.step(batch)
+    assert torch.equal(explanation.audio.kept, strategy.mbatch.audio_positions)
+    assert torch.equal(explanation.video.kept, strategy.mbatch.video_positions)
+    assert explanation.audio.importance is explanation.audio.pruning is explanation.video.pruning is None
+    if name == "mats":
+        assert torch.equal(explanation.video.importance, MOTION.motion(batch.video, batch.geometry))
+    else:
+        assert explanation.video.importance is None

@@ -13,7 +13,9 @@ import torch
 
 from avbench.backbone import CAVMAE
 from avbench.capacity import Capacity
+from avbench.clips import ClipBatch
 from avbench.errors import InputError
+from avbench.explanation import Choice, Explanation
 from avbench.method import Method
 from avbench.model_copies import frozen_copy
 from avbench.rehearsal import RehearsalMemory
@@ -370,6 +372,23 @@ class ForgetsATask(Method):
         strategy.loss = strategy.loss * self.weight
 
 
+class RemembersWhatItIsShown(Good):
+    """Explains its choice, and puts the clips in its memory."""
+
+    def explain(self, strategy: Any, clips: ClipBatch) -> Explanation:
+        self.memory.add(clips)
+        every = torch.arange(clips.audio.shape[1]).expand(len(clips), -1)
+        return Explanation(audio=Choice(every), video=Choice(every[:, :1]))
+
+
+class ExplainsOtherClips(Good):
+    """Explains its choice among more clips than it was asked about."""
+
+    def explain(self, strategy: Any, clips: ClipBatch) -> Explanation:
+        first = torch.zeros(len(clips) + 1, 1, dtype=torch.int64)
+        return Explanation(audio=Choice(first), video=Choice(first))
+
+
 # The method, the check it fails (and others that cannot but fail along), and what the reason says.
 FAILING: list[tuple[type[Method], str, set[str], str]] = [
     (MisspeltHook, "hooks", {"constructs"}, r"did you mean before_forward\?"),
@@ -403,6 +422,8 @@ FAILING: list[tuple[type[Method], str, set[str], str]] = [
     (KeepsTheBatch, "nothing-left-of-a-step", set(), r"clips of the last step at 'last\.video'"),
     (HidesATensor, "every-tensor-counted", set(), r"4 bytes at HidesATensor\.hidden is not counted"),
     (UndeclaredCopy, "model-copies", set(), r"1\.00 x the bytes of the backbone, but says model_copies = 0"),
+    (RemembersWhatItIsShown, "explains", set(), r"explain changes method\..* before training"),
+    (ExplainsOtherClips, "explains", set(), r"ExplainsOtherClips\.explain does not fit the clips"),
     (ForgetsItsCounter, "state-in-mid-task", set(), "keeps something that is no attribute"),
     (ForgetsATask, "state-between-tasks", {"state-in-mid-task"}, "keeps something that is no attribute"),
 ]  # fmt: skip

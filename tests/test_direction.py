@@ -23,6 +23,7 @@ WITHOUT_TORCH = (
     "avbench.averages", "avbench.contest", "avbench.contest_formats", "avbench.grids", "avbench.pairwise",
     "avbench.ranks", "avbench.scores", "avbench.significance",
     "avbench.estimates", "avbench.published", "avbench.records", "avbench.retrieval", "avbench.forgetting",
+    "avbench.declared", "avbench.defaults", "avbench.task_curves", "avbench.report.making",
 )  # fmt: skip
 
 

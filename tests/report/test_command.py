@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 import avbench.experiment
 import avbench.resolving
-from avbench.capacity import as_capacity
 from avbench.cli import app
 from avbench.configuration import Layer
 from avbench.declared import declared
+from avbench.defaults import DEFAULTS
 from avbench.options import options_of
 from avbench.records import PLACES_AND_SPEED, RunRecord, identity_of, read_records
 from avbench.registry import catalogue
@@ -178,7 +178,4 @@ def test_defaults_are_all_there() -> None:
     """A setting without a known default would be named in every command."""
     places = set(PLACES_AND_SPEED) | {"seed"}
     config = resolve([Layer("test", {"strategy": "er", "device": "cpu", "threads": 1})]).recorded()
-    from avbench.defaults import DEFAULTS
-
     assert set(config) - places <= {*DEFAULTS, *vars(SETTINGS["tiny"]), "device"}
-    assert as_capacity("2.5mib") == "2.5MiB"

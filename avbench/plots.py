@@ -87,7 +87,7 @@ def memory_by_kind(comparison: Comparison) -> Figure | None:
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.1)
     axes.set_xlabel("MiB")
-    axes.set_title(f"Memory by kind\n{comparison.title}")
+    figure.suptitle(f"Memory by kind\n{comparison.title}", fontsize=10)
     legend_below(figure, axes, 2)
     return figure
 

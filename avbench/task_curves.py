@@ -37,7 +37,7 @@ def forgetting_curves(comparison: Comparison) -> Figure | None:
         recall_of_tasks,
         quantity="recall, percent",
         title="Recall of each task along the stream (mean of R@1, 5, 10 and of both directions)\n"
-        f"{comparison.title}; grey: the task's own stage; dotted: chance",
+        f"{comparison.title}\ngrey: the task's own stage; dotted: chance",
         on_every_panel=lambda axes: axes.axhline(chance, color="0.4", linestyle=":", linewidth=1),
     )
 
@@ -52,7 +52,7 @@ def modality_gap_curves(comparison: Comparison) -> Figure | None:
         lambda run: run.modality_gap,
         quantity="modality gap",
         title="Modality gap of each task along the stream (distance of the mean unit embeddings)\n"
-        f"{comparison.title}; grey: the task's own stage",
+        f"{comparison.title}\ngrey: the task's own stage",
     )
 
 

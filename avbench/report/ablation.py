@@ -176,7 +176,7 @@ def _draw(comparison: Comparison, found: list[tuple[Variant, Entry | None]]) -> 
     axes.grid(visible=False, axis="y")
     axes.set_xlim(left=0)
     axes.set_xlabel("average accuracy A, percent (mean of R@1, 5, 10)")
-    axes.set_title(f"Ablation\n{comparison.title}")
+    figure.suptitle(f"Ablation\n{comparison.title}", fontsize=10)
     legend_below(figure, axes, 2)
     return figure
 

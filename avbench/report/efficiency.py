@@ -84,7 +84,7 @@ def _throughput(comparison: Comparison) -> Figure | None:
     axes.grid(visible=False, axis="y")
     axes.set_xlim(left=0)
     axes.set_xlabel("clips per second of training, 95% interval over seeds")
-    axes.set_title(f"Throughput\n{comparison.title}")
+    figure.suptitle(f"Throughput\n{comparison.title}", fontsize=10)
     return figure
 
 

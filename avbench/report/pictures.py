@@ -9,11 +9,15 @@ from avbench.exhibit_figures import draw_gallery, draw_selection
 from avbench.exhibits import Exhibits, exhibits_path, read_exhibits
 from avbench.records import RunRecord
 from avbench.report.content import Heading, Item, Picture, Section, Words
+from avbench.report.statistics import PROPOSED
 from avbench.report.study import Stream, Study
 
 
 def pictures(study: Study) -> Section:
-    """Return the section: for every entry, the pictures of its first run that left some."""
+    """Return the section: for every entry, the pictures of its first run that left some.
+
+    Those of the paper's method are shown, others on demand.
+    """
     items: list[Item] = []
     for stream in study.streams:
         items += [Heading(stream.everything.title), *_of_stream(study, stream)]
@@ -46,6 +50,8 @@ def _exhibits(study: Study, run: RunRecord) -> Exhibits | None:
 
 
 def _of_run(study: Study, stream: Stream, entry: Entry, run: RunRecord, exhibits: Exhibits) -> list[Item]:
+    references = {each.identity for each in stream.references.entries}
+    folded = not (entry.name == PROPOSED and entry.identity in references)
     name = entry.name if not entry.differing else f"{entry.name}-{entry.identity}"
     stem = stream.everything.stem
     record = study.path_of(run)
@@ -57,7 +63,7 @@ def _of_run(study: Study, stream: Stream, entry: Entry, run: RunRecord, exhibits
             f"their principal components, and the modality gap: {stream.everything.title}. {beside}",
             draw_gallery(exhibits),
             (record,),
-            folded=True,
+            folded=folded,
         )
     ]
     tasks = [] if exhibits.selected is None else exhibits.selected.task.tolist()
@@ -70,7 +76,7 @@ def _of_run(study: Study, stream: Stream, entry: Entry, run: RunRecord, exhibits
                 f"frames and spectrogram: {stream.everything.title}. {beside}",
                 draw_selection(exhibits, clip),
                 (record,),
-                folded=True,
+                folded=folded,
             )
         )
     return items

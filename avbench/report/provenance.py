@@ -39,7 +39,7 @@ def _absent(study: Study) -> list[Item]:
             stem="missing-and-failed",
             caption="Runs that are missing, failed or were interrupted. A seed is missing where other "
             "methods of the same table have it.",
-            heads=(Head("Stream"), Head("Method"), Head("Seed"), Head("State"), Head("Reason, last line")),
+            heads=(Head("Stream"), Head("Method"), Head("Seeds"), Head("State"), Head("Reason, last line")),
             blocks=(Rows("", tuple(rows)),),
             records=study.paths,
         )
@@ -47,9 +47,10 @@ def _absent(study: Study) -> list[Item]:
 
 
 def _absent_of(stream: Stream, entry: Entry) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [
-        (stream.everything.title, entry.label, str(seed), "missing", "") for seed in entry.missing
-    ]
+    rows: list[tuple[str, ...]] = []
+    if entry.missing:
+        seeds = ", ".join(map(str, entry.missing))
+        rows.append((stream.everything.title, entry.label, seeds, "missing", ""))
     for record in stream.records:
         if record.identity == entry.identity and record.seed in entry.unfinished and not record.finished:
             lines = record.ending.error.strip().splitlines()
@@ -156,7 +157,12 @@ def _runs(study: Study) -> Sheet:
             Head("Commit"),
         ),
         blocks=(Rows("", rows),),
+        notes=("* the tree had changes that no commit has.",) if _any_dirty(study) else (),
     )  # fmt: skip
+
+
+def _any_dirty(study: Study) -> bool:
+    return any(record.environment.dirty for record in study.records)
 
 
 def _commit(record: RunRecord) -> str:

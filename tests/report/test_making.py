@@ -27,19 +27,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_figures_are_drawn_and_the_same_records_give_the_same_bytes(
-    results: Any, run: Any, tmp_path: Path
-) -> None:
-    folder = results([run("finetune")])
-    written = make_report(folder, tmp_path / "report")
+def test_figures_are_drawn(results: Any, run: Any, tmp_path: Path) -> None:
+    written = make_report(results([run("finetune")]), tmp_path / "report")
     first = contents(tmp_path / "report")
     assert sorted(written) == sorted(tmp_path / "report" / name for name in first)
     assert {name.partition("/")[0] for name in first} == {"figures", "tables", "main.tex", "index.html"}
     pictures = [content for name, content in first.items() if name.endswith(".pdf")]
     assert len(pictures) == 6
     assert all(content.startswith(b"%PDF") and len(content) > 2000 for content in pictures)
-    make_report(folder, tmp_path / "report")
-    assert contents(tmp_path / "report") == first
 
 
 @pytest.mark.usefixtures("undrawn")

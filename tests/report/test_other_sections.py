@@ -102,13 +102,14 @@ def test_damaged_exhibits_are_an_error_that_names_them(study: Any, run: Any) -> 
 
 def test_failed_and_missing_runs_are_listed(study: Any, run: Any) -> None:
     failed = run("er", 1, ending=Ending(how="failed", error="Traceback\nValueError: boom\n"), summary={})
-    section = provenance(study([run("er", 0), failed, run("avcl", 0)]))
+    found = study([run("er", 0), failed, run("avcl", 0)])
+    section = provenance(found)
     (absent,) = [sheet for sheet in of(Sheet, section) if sheet.stem == "missing-and-failed"]
     assert [row[1:] for row in absent.blocks[0].rows] == [
         ("avcl", "1", "missing", ""),
         ("er", "1", "failed", "ValueError: boom"),
     ]
-    assert summary(study([failed]))[0].endswith("0 finished, 1 did not.")
+    assert summary(found)[0] == "3 records of 2 methods; 2 finished, 1 did not."
 
 
 def test_environments_and_what_differs(study: Any, run: Any) -> None:

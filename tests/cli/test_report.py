@@ -10,6 +10,7 @@ import pytest
 
 from avbench import cli
 from avbench.records import record_path, write_record
+from avbench.report import making
 
 
 @pytest.fixture
@@ -26,7 +27,11 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
-def test_a_report_is_made_beside_the_runs(call: Any, make_record: Any, tmp_path: Path) -> None:
+def test_a_report_is_made_beside_the_runs(
+    call: Any, make_record: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Drawing takes most of the time; tests/report/test_making.py draws.
+    monkeypatch.setattr(making, "drawn", lambda figure, form, **_: form.encode())
     record = make_record("finetune")
     path = record_path(tmp_path, record.configuration, source=record.source, identity=record.identity)
     write_record(record, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -40,15 +41,22 @@ def make_report(results: Path, out: Path) -> list[Path]:
         InputError: `out` is a file, or a folder of other things.
         DataError: there are no records, one is damaged, or the report cannot be written.
     """
-    _check_replaceable(out)
+    try:
+        _check_replaceable(out)
+    except OSError as error:
+        raise DataError(
+            f"{out} cannot be looked into: {error.strerror or error}; name another --out"
+        ) from error
     study = read_study(results)
     remake = shlex.join(["avbench", "report", str(results)])
     sections = [make(study) for make in SECTIONS]
-    beside = out.with_name(f".{out.name}.part")
+    # Resolved, for "." has no name that another could be made of.
+    place = out.resolve()
+    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         shutil.rmtree(beside, ignore_errors=True)
         written = _write(study, sections, remake, beside)
-        _put_in_place(beside, out)
+        _put_in_place(beside, place)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return [out / path.relative_to(beside) for path in written]
@@ -104,7 +112,7 @@ def _sheets(sections: list[Section]) -> Iterator[Sheet]:
 
 def _put_in_place(beside: Path, out: Path) -> None:
     """Replace `out` by the complete folder `beside`; what was there comes back where that fails."""
-    old = out.with_name(f".{out.name}.old")
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
     try:
         shutil.rmtree(old, ignore_errors=True)
         if out.exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from avbench.report.command import command_of
 from avbench.resolving import resolve
 from avbench.settings import SETTINGS
 from avbench.store_layout import PUBLISHED_FORMAT
-from avbench.streaming import settle_clips
+from avbench.streaming import ClipsAhead, settle_clips
 
 MEASURED = read_records(Path(__file__).parents[2] / "results" / "measured")
 
@@ -43,12 +42,8 @@ def _look_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settled(config: Any, *, rendered: bool) -> dict[str, Any]:
     """The configuration as a record keeps it, with these clips."""
-    store: Any = SimpleNamespace(
-        source="rendered" if rendered else "vggsound",
-        format=RENDERED_FORMAT if rendered else PUBLISHED_FORMAT,
-        path="store",
-    )
-    return settle_clips(config, store).recorded()
+    source, form = ("rendered", RENDERED_FORMAT) if rendered else ("vggsound", PUBLISHED_FORMAT)
+    return settle_clips(config, ClipsAhead("clips", source, form, "a store")).recorded()
 
 
 @pytest.fixture

@@ -98,6 +98,29 @@ def test_a_folder_that_cannot_be_made_is_one_message(folder: Path, tmp_path: Pat
         make_report(folder, tmp_path / "file" / "report")
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_an_empty_folder_that_one_is_in_becomes_the_report(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    make_report(folder, Path())
+    assert (tmp_path / "here" / "index.html").is_file()
+
+
+def test_a_folder_that_cannot_be_read_is_one_message(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir()
+
+    def closed(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(DataError, match="Permission denied"):
+        make_report(folder, tmp_path / "closed")
+
+
 def test_a_damaged_record_is_named(folder: Path, tmp_path: Path) -> None:
     path = next((folder / "runs").rglob("*.json"))
     path.write_text(path.read_text()[:100])

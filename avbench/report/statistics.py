@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from avbench.comparison import Comparison, Entry
 from avbench.contest import Contest, contest_notes, what_seeds_show
 from avbench.pairwise import PairedComparison, compare_pairs, corrected_together
@@ -94,9 +96,9 @@ def _of_contest(study: Study, contest: Contest, against: Entry | None) -> list[I
 
 def _pair_row(pair: PairedComparison) -> tuple[CellContent, ...]:
     lacking = [
-        f"{entry.label}: {how} {seed}"
+        f"{entry.label}: {_lacking(lacks)}"
         for entry, lacks in ((pair.first, pair.first_lacks), (pair.second, pair.second_lacks))
-        for seed, how in lacks.items()
+        if lacks
     ]
     seeds = ", ".join(map(str, pair.seeds)) or "none"
     absence = "missing" if pair.absence == "no common seed" else pair.absence
@@ -115,9 +117,17 @@ def _pair_row(pair: PairedComparison) -> tuple[CellContent, ...]:
     )
 
 
+def _lacking(lacks: Mapping[int, str]) -> str:
+    """Such as "missing 1, 2; failed 3"."""
+    endings: dict[str, list[str]] = {}
+    for seed, how in lacks.items():
+        endings.setdefault(how, []).append(str(seed))
+    return "; ".join(f"{how} {', '.join(seeds)}" for how, seeds in endings.items())
+
+
 def _rank_row(ranked: RankedEntry) -> tuple[CellContent, ...]:
     seeds = ", ".join(str(run.seed) for run in ranked.entry.runs) or "none"
-    lacking = "; ".join(f"{how} {seed}" for seed, how in ranked.lacks.items())
+    lacking = _lacking(ranked.lacks)
     span = "" if ranked.low is None or len(ranked.seeds) == 1 else f"{ranked.low:g} to {ranked.high:g}"
     return (
         ranked.entry.label,

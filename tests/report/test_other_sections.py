@@ -73,6 +73,14 @@ def test_without_the_papers_method_every_two_are_compared(study: Any, run: Any) 
     assert len(pairs.blocks[0].rows) == 3
 
 
+def test_lacking_seeds_are_told(study: Any, run: Any) -> None:
+    runs = [run("avcl", seed) for seed in (0, 1, 2)]
+    runs += [run("er", 0), run("er", 2, ending=Ending(how="failed", error="boom"), summary={})]
+    pairs, ranks = of(Sheet, statistics(study(runs)))
+    assert pairs.blocks[0].rows[0][2] == "0 (er: missing 1; failed 2)"
+    assert [row[2].text for row in ranks.blocks[0].rows][1] == "not ranked"
+
+
 def test_one_method_alone_is_compared_with_nothing(study: Any, run: Any) -> None:
     assert "fewer than two methods" in told(statistics(study([run("avcl")])))
 

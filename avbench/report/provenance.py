@@ -11,7 +11,7 @@ from avbench.report.study import Stream, Study
 
 def provenance(study: Study) -> Section:
     """Return the section about the records themselves."""
-    items: list[Item] = [Heading("Missing and failed runs"), *_absent(study)]
+    items: list[Item] = [Heading("Missing and failed runs"), *_absent(study), *_noted(study)]
     items += [Heading("What differs"), *_differing(study)]
     items += [Heading("Environments"), *_environments(study)]
     items += [Heading("Runs and their commands"), _runs(study)]
@@ -61,6 +61,23 @@ def _absent_of(stream: Stream, entry: Entry) -> list[tuple[str, ...]]:
                 )
             )  # fmt: skip
     return rows
+
+
+def _noted(study: Study) -> list[Item]:
+    rows = tuple(
+        (path, note) for record, path in zip(study.records, study.paths, strict=True) for note in record.notes
+    )
+    if not rows:
+        return []
+    return [
+        Sheet(
+            stem="noted",
+            caption="What went wrong beside the results and left them whole, as the runs noted it.",
+            heads=(Head("Record"), Head("Note")),
+            blocks=(Rows("", rows),),
+            records=tuple(dict.fromkeys(path for path, _ in rows)),
+        )
+    ]
 
 
 def _differing(study: Study) -> list[Item]:

@@ -120,6 +120,13 @@ def test_failed_and_missing_runs_are_listed(study: Any, run: Any) -> None:
     assert summary(found)[0] == "3 records of 2 methods; 2 finished, 1 did not."
 
 
+def test_what_runs_noted_is_shown(study: Any, run: Any) -> None:
+    found = study([run("er", notes=["logging stopped: disk full"]), run("avcl")])
+    (noted,) = [sheet for sheet in of(Sheet, provenance(found)) if sheet.stem == "noted"]
+    assert [row[1] for row in noted.blocks[0].rows] == ["logging stopped: disk full"]
+    assert len(noted.records) == 1
+
+
 def test_environments_and_what_differs(study: Any, run: Any) -> None:
     other = Environment(
         versions={"torch": "2.14"},

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from avbench.capacity import Capacity
+from avbench.defaults import DEFAULTS as ANYWHERE
 from avbench.devices import default_threads
 from avbench.errors import InputError
 from avbench.settings import Precision, TrainingSettings
@@ -96,25 +97,7 @@ class RunConfig(BaseModel):
         return self.model_dump(mode="json")
 
 
-DEFAULTS: dict[str, Any] = {
-    "strategy": "avcl",
-    "scenario": "vggsound-stream",
-    "seed": 0,
-    "backbone": "tiny",
-    "device": "auto",
-    "memory": None,
-    "data": None,
-    "start": "shipped",
-    "frames": 4,
-    "frame_size": None,
-    "window": None,
-    "augment": None,
-    "workers": 0,
-    "threads": default_threads(),
-    "plugins": [],
-    "strategy_options": {},
-    "scenario_options": {},
-}
+DEFAULTS: dict[str, Any] = {**ANYWHERE, "device": "auto", "threads": default_threads()}
 """Defaults of all settings but those of training, which depend on the backbone (`avbench.settings`)."""
 
 OPTIONS = ("strategy_options", "scenario_options")

@@ -8,7 +8,7 @@ Files are the same to the byte whenever they are made of the same records.
 from __future__ import annotations
 
 import io
-import os
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import seaborn as sns
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from avbench.errors import DataError
+from avbench.estimates import Estimate
+from avbench.files import write_bytes
 
 COLOURS: list[tuple[float, float, float]] = list(sns.color_palette("colorblind"))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -51,35 +51,33 @@ def new_figure(
 ) -> tuple[Figure, list[Any]]:
     """Return an empty figure of `width` x `height` inches and its axes, row by row."""
     with mpl.rc_context(_STYLE):
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **options
-        )
+        # Not through pyplot, which would keep every figure until it is told to forget it.
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, list(axes.flat)
 
 
+def drawn(figure: Figure, form: str, *, dots_per_inch: int = _DOTS_PER_INCH) -> bytes:
+    """Return `figure` as the contents of a file, "png" or "pdf"; the same figure gives the same bytes."""
+    # Neither file may say when it was made.
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}}[form]
+    content = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(content, format=form, dpi=dots_per_inch, metadata=metadata)
+    return content.getvalue()
+
+
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `figure` as PNG and PDF beside each other, close it, and return the two paths.
+    """Write `figure` as PNG and PDF beside each other, and return the two paths.
 
     Raises:
         DataError: the folder cannot be written to.
     """
     paths = []
-    # Neither file may say when it was made.
-    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-        content = io.BytesIO()
-        with mpl.rc_context(_STYLE):
-            figure.savefig(content, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=metadata)
-        path = stem.with_name(stem.name + suffix)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(content.getvalue())
-            beside.replace(path)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise DataError(f"the figure {path} could not be written: {error.strerror or error}") from error
+    for form in ("png", "pdf"):
+        path = stem.with_name(f"{stem.name}.{form}")
+        write_bytes(path, drawn(figure, form), "the figure")
         paths.append(path)
-    plt.close(figure)
     return paths
 
 
@@ -88,6 +86,20 @@ def legend_below(figure: Figure, axes: Any, columns: int) -> None:
     handles, labels = axes.get_legend_handles_labels()
     ncols = min(columns, len(labels))
     figure.legend(handles, labels, loc="outside lower center", ncols=ncols, frameon=False, fontsize=8)
+
+
+def error_bars(scores: Sequence[Estimate]) -> list[list[float]]:
+    """Return how far each interval goes below and above its mean, as matplotlib takes it.
+
+    Not a number, which is not drawn, where there is no interval.
+    """
+    bounds = [
+        (math.nan, math.nan)
+        if score.low is None or score.high is None
+        else (score.mean - score.low, score.high - score.mean)
+        for score in scores
+    ]
+    return [[low for low, _ in bounds], [high for _, high in bounds]]
 
 
 def style_of(number: int) -> dict[str, Any]:

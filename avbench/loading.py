@@ -19,12 +19,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from avbench import jpeg
 from avbench.augmentation import crop_and_resize, draw_crop, noise_and_roll, resize
 from avbench.clips import ClipBatch, ClipGeometry, patchify_audio, patchify_video
+from avbench.defaults import PUBLISHED_WINDOW
 from avbench.errors import DataError, InputError
 from avbench.randomness import derive_seed
 from avbench.store import ClipFormat, ClipStore
-
-# Frames come from a window of this share of the clip, 4 of 10 seconds in STELLA's published pipeline.
-PUBLISHED_WINDOW = 0.4
 
 # A clip's place in its dataset, and the seed of the pass in which it is asked for.
 Pick = tuple[int, int]

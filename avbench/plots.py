@@ -5,25 +5,20 @@ Methods keep their colour, marker and line style across the figures of one compa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from avbench.averages import average, need_seeds_of_one_run
 from avbench.comparison import Comparison, Entry
 from avbench.estimates import Estimate
-from avbench.figures import COLOURS, HATCHES, legend_below, new_figure, save, style_of, wrapped
-from avbench.records import DIRECTIONS, Direction, Metric, RunRecord
+from avbench.figures import COLOURS, HATCHES, error_bars, legend_below, new_figure, save, style_of, wrapped
+from avbench.records import DIRECTIONS, Direction, RunRecord
+from avbench.task_curves import METRIC, forgetting_curves
 
 MIB = 2**20
-METRIC: Metric = "mean"
-"""What is drawn: the mean of R@1, R@5 and R@10."""
-
-# So many methods have the intervals of their curves drawn.
-_WITH_INTERVALS = 6
 _AT_STEP = "activations, gradients and batch at a step's peak"
 # What is held, in the order it is stacked; the rest of a step's peak comes on top.
 _HELD = ("parameters", "optimiser state", "other state")
@@ -92,7 +87,7 @@ def memory_by_kind(comparison: Comparison) -> Figure | None:
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.1)
     axes.set_xlabel("MiB")
-    axes.set_title(f"Memory by kind\n{comparison.title}")
+    figure.suptitle(f"Memory by kind\n{comparison.title}", fontsize=10)
     legend_below(figure, axes, 2)
     return figure
 
@@ -112,10 +107,11 @@ def accuracy_against_memory(comparison: Comparison) -> Figure | None:
     ]
     for axes, (heading, read) in zip(all_axes, sides, strict=True):
         for number, entry in entries:
-            score = _over_directions(entry)
+            score = over_directions(entry)
             axes.errorbar(
-                read(entry), score.mean, yerr=_error_bar(score), **(style_of(number) | {"linestyle": "none"}),
-                markersize=7, markeredgecolor="black", markeredgewidth=0.5, capsize=3, label=entry.label,
+                read(entry), score.mean, yerr=error_bars([score]),
+                **(style_of(number) | {"linestyle": "none"}), markersize=7, markeredgecolor="black",
+                markeredgewidth=0.5, capsize=3, label=entry.label,
             )  # fmt: skip
         axes.axhline(comparison.example.chance[METRIC], color="0.4", linestyle=":", linewidth=1)
         axes.set_xlabel(heading)
@@ -128,55 +124,6 @@ def accuracy_against_memory(comparison: Comparison) -> Figure | None:
     )  # fmt: skip
     figure.suptitle(
         f"Accuracy against memory (mean of R@1, 5, 10 and of both directions)\n{comparison.title}",
-        fontsize=10,
-    )
-    legend_below(figure, all_axes[0], 4)
-    return figure
-
-
-def forgetting_curves(comparison: Comparison) -> Figure | None:
-    """Draw recall on every task after each stage, one panel a task, one line a method.
-
-    The stage in which a task was trained is marked. Intervals over seeds are shown for few methods only:
-    those of many would hide the lines, and tables have them. None where no method has stages.
-    """
-    tasks = comparison.example.tasks
-    entries = [
-        (number, entry) for number, entry in enumerate(comparison.entries) if entry.runs and not entry.joint
-    ]
-    if not entries:
-        return None
-    columns = min(4, len(tasks))
-    rows = -(-len(tasks) // columns)
-    few = len(entries) <= _WITH_INTERVALS
-    height = 1.2 + (1.7 if few else 2.4) * rows
-    figure, all_axes = new_figure(rows, columns, width=7.5, height=height, sharex=True, sharey=True)
-    stages = np.arange(1, len(tasks) + 1)
-    for task, axes in enumerate(all_axes):
-        if task >= len(tasks):
-            axes.set_visible(False)
-            continue
-        axes.axvline(task + 1, color="0.6", linewidth=5, alpha=0.4)
-        axes.axhline(comparison.example.chance[METRIC], color="0.4", linestyle=":", linewidth=1)
-        for number, entry in entries:
-            curve = [average(entry.runs, _recall_of(task, stage)) for stage in range(len(stages))]
-            means = np.array([point.mean for point in curve])
-            style = style_of(number)
-            axes.plot(stages, means, **style, markersize=3.5, linewidth=1.2, label=entry.label)
-            if few and all(point.interval != "none" for point in curve):
-                lows = np.array([point.low for point in curve], dtype=float)
-                highs = np.array([point.high for point in curve], dtype=float)
-                axes.fill_between(stages, lows, highs, color=style["color"], alpha=0.15, linewidth=0)
-        axes.set_title(f"{task + 1}: {tasks[task]}", fontsize=9)
-        if task + columns >= len(tasks):
-            axes.set_xlabel("after training on task")
-        if task % columns == 0:
-            axes.set_ylabel("recall, percent")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(bottom=0)
-    figure.suptitle(
-        "Recall of each task along the stream (mean of R@1, 5, 10 and of both directions)\n"
-        f"{comparison.title}; grey: the task's own stage; dotted: chance",
         fontsize=10,
     )
     legend_below(figure, all_axes[0], 4)
@@ -242,24 +189,8 @@ def _peak(entry: Entry) -> float | None:
     return average(entry.runs, lambda run: known[run.seed]).mean / MIB
 
 
-def _over_directions(entry: Entry) -> Estimate:
+def over_directions(entry: Entry) -> Estimate:
+    """Return A of the drawn metric, mean of both directions, over the seeds of an entry that has runs."""
     return average(
         entry.runs, lambda run: float(np.mean([run.summary[way][METRIC].average for way in DIRECTIONS]))
     )
-
-
-def _error_bar(score: Estimate) -> list[list[float]] | None:
-    """How far the interval goes below and above, as matplotlib takes it; None where there is none."""
-    if score.low is None or score.high is None:
-        return None
-    return [[score.mean - score.low], [score.high - score.mean]]
-
-
-def _recall_of(task: int, stage: int) -> Callable[[RunRecord], float]:
-    return lambda run: _matrix_mean(run)[stage][task]
-
-
-def _matrix_mean(run: RunRecord) -> Sequence[Sequence[float]]:
-    """The stage x task matrix, mean over both directions."""
-    both = np.mean([run.recall[way][METRIC] for way in DIRECTIONS], axis=0)
-    return [[float(value) for value in row] for row in both]

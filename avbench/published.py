@@ -51,6 +51,24 @@ class PublishedCost:
     clips_per_second: float | None
 
 
+@dataclass(frozen=True)
+class PublishedVariant:
+    """A row of the paper's ablation, on the VGGSound stream.
+
+    Attributes:
+        name: which patches are trained with, in words.
+        lpis, rca: whether the method's two ideas are used.
+        scores: percent by direction and measure, A or F, of the mean of the three recalls.
+        gigabytes: peak memory.
+    """
+
+    name: str
+    lpis: bool
+    rca: bool
+    scores: dict[tuple[str, str], float]
+    gigabytes: float
+
+
 def published_scores(folder: Traversable | None = None) -> list[PublishedScore]:
     """Return the paper's main table.
 
@@ -91,6 +109,26 @@ def published_costs(folder: Traversable | None = None) -> dict[str, PublishedCos
         method: PublishedCost(method, size, found["peak memory"], found.get("training throughput"))
         for (method, size), found in figures.items()
     }
+
+
+def published_ablation(folder: Traversable | None = None) -> list[PublishedVariant]:
+    """Return the paper's ablation, in its order.
+
+    Args:
+        folder: where the figures are; None for those that are installed with avbench.
+
+    Raises:
+        DataError: the file is missing or not as expected.
+    """
+    columns = ("variant", "lpis", "rca", "direction", "measure", "value")
+    figures: dict[tuple[str, bool, bool], dict[tuple[str, str], float]] = {}
+    for row in _rows(folder, "ablation.csv", columns):
+        variant = row["variant"], row["lpis"] == "yes", row["rca"] == "yes"
+        figures.setdefault(variant, {})[row["direction"], row["measure"]] = float(row["value"])
+    return [
+        PublishedVariant(name, lpis, rca, found, found.pop(("", "peak memory")))
+        for (name, lpis, rca), found in figures.items()
+    ]
 
 
 def _rows(folder: Traversable | None, name: str, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:

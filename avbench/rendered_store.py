@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from avbench import jpeg
+from avbench.defaults import RENDERED_FRAME_SIZE
 from avbench.randomness import Randomness
 from avbench.rendered_world import WORLD, start_code_classes, start_law_classes, stream_classes
 from avbench.rendering import Canvas, ClassDesign, render_clip
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # processes that render need no Avalanche, which is slow to i
     from avbench.scenario import Scenario
 
 SOURCE = "rendered"
-RENDERED_FORMAT = ClipFormat(seconds=1.28, frames=8, short_side=64, mel_frames=128)
+RENDERED_FORMAT = ClipFormat(seconds=1.28, frames=8, short_side=RENDERED_FRAME_SIZE, mel_frames=128)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from avbench.clips import ClipGeometry
 from avbench.configuration import RunConfig
+from avbench.defaults import PUBLISHED_FRAME_SIZE, clips_shown
 from avbench.errors import InputError
 from avbench.evaluation import Gallery
-from avbench.loading import PUBLISHED_WINDOW, ClipDataset, ClipLoader, clip_loader, geometry_of
+from avbench.loading import ClipDataset, ClipLoader, clip_loader, geometry_of
 from avbench.progress import say
 from avbench.randomness import Randomness
 from avbench.rendered_cache import open_rendered
@@ -21,7 +22,6 @@ from avbench.rendered_store import RENDERED_FORMAT, SOURCE, clips_of_stream
 from avbench.scenario import Scenario, TrainExperience
 from avbench.store import ClipFormat, ClipStore
 
-PUBLISHED_FRAME_SIZE = 224
 FRAMES = 4
 _PATCH = 16
 _GALLERY_BATCH = 64
@@ -106,7 +106,7 @@ def settle_clips(config: RunConfig, clips: ClipsAhead) -> RunConfig:
     Raises:
         InputError: the frames asked for are larger than the stored ones.
     """
-    rendered = clips.source == SOURCE
+    shown = clips_shown(rendered=clips.source == SOURCE)
     side = clips.format.short_side
     size = config.frame_size or default_frame_size(clips.format)
     if size > side or size % _PATCH:
@@ -116,8 +116,8 @@ def settle_clips(config: RunConfig, clips: ClipsAhead) -> RunConfig:
         )
     return config.model_copy(
         update={
-            "augment": not rendered if config.augment is None else config.augment,
-            "window": (1.0 if rendered else PUBLISHED_WINDOW) if config.window is None else config.window,
+            "augment": shown["augment"] if config.augment is None else config.augment,
+            "window": shown["window"] if config.window is None else config.window,
             "frame_size": size,
         }
     )

@@ -141,8 +141,15 @@ _LATEX_SPECIAL = {
 
 
 def latex_safe(text: str) -> str:
-    """Return `text` with what LaTeX reads as commands written as signs."""
-    return "".join(_LATEX_SPECIAL.get(sign, sign) for sign in text)
+    """Return `text` as LaTeX prints it; what its standard fonts lack is named, such as [U+2192]."""
+    return "".join(_latex_sign(sign) for sign in text).replace("--", "-{}-")
+
+
+def _latex_sign(sign: str) -> str:
+    if sign in _LATEX_SPECIAL:
+        return _LATEX_SPECIAL[sign]
+    # Latin letters with accents are set; further signs would stop pdflatex.
+    return sign if sign.isprintable() and ord(sign) < 0x180 else f"[U+{ord(sign):04X}]"
 
 
 # CSV

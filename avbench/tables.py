@@ -83,21 +83,37 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Notes:
+    """Sentences that a reader needs to read the numbers: about clips, scores, marks at names, and costs."""
+
+    clips: tuple[str, ...]
+    scores: tuple[str, ...]
+    marks: tuple[str, ...]
+    costs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Table:
     """Everything a page shows of one comparison.
 
     Attributes:
         title: names scenario, source of the clips ("rendered" where they are) and backbone.
-        notes: sentences that a reader needs to read the numbers.
+        notes_on: sentences that a reader needs to read the numbers, by what they are about.
         retrieval: a block for each direction; all have the same columns.
         cost: memory and speed.
     """
 
     comparison: Comparison
     title: str
-    notes: tuple[str, ...]
+    notes_on: Notes
     retrieval: tuple[tuple[Direction, Block], ...]
     cost: Block
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes, for a page that shows all blocks."""
+        about = self.notes_on
+        return about.clips + about.scores + about.marks + about.costs
 
 
 def table(comparison: Comparison, *, forgetting: Forgetting = "standard") -> Table:
@@ -106,7 +122,7 @@ def table(comparison: Comparison, *, forgetting: Forgetting = "standard") -> Tab
     return Table(
         comparison=comparison,
         title=comparison.title,
-        notes=tuple(_notes(comparison, forgetting)),
+        notes_on=_notes(comparison, forgetting),
         retrieval=tuple((way, _retrieval(comparison, way, forgetting)) for way in directions),
         cost=_cost(comparison),
     )
@@ -238,38 +254,42 @@ def _list(seeds: Sequence[int]) -> str:
     return ", ".join(str(seed) for seed in seeds)
 
 
-def _notes(comparison: Comparison, forgetting: Forgetting) -> list[str]:
-    example = comparison.example
+def _notes(comparison: Comparison, forgetting: Forgetting) -> Notes:
+    example, entries = comparison.example, comparison.entries
     chance = ", ".join(f"{metric} {value:.2f}" for metric, value in example.chance.items())
-    notes = [
+    intervals = interval_words(len(entry.runs) for entry in entries)
+    rendered = (
+        "The clips are rendered: these are not results on VGGSound or AudioSet, nor comparable with any."
+    )
+    scores = [
         f"Zero-shot retrieval over a gallery of {example.gallery} clips after {len(example.tasks)} tasks, "
         f"percent; chance: {chance}.",
-    ]
-    if example.rendered:
-        notes.insert(
-            0,
-            "The clips are rendered: these are not results on VGGSound or AudioSet, nor comparable with any.",
-        )
-    intervals = interval_words(len(entry.runs) for entry in comparison.entries)
-    notes.append(
         "A: average accuracy; F: average forgetting"
         + (", as the published script computes it" if forgetting == "published" else "")
-        + f". Mean ± {intervals}. Best in bold, second underlined."
-    )
-    if any(entry.missing or entry.unfinished for entry in comparison.entries):
-        notes.append("Methods that lack seeds are not ranked.")
-    if any(entry.joint for entry in comparison.entries):
-        notes.append("‡ trains on all tasks at once: an upper bound, not ranked, without forgetting.")
-    if any(entry.needs_boundaries for entry in comparison.entries):
-        notes.append("† is told where tasks begin and end.")
-    if any(entry.evaluates_copy for entry in comparison.entries):
-        notes.append("§ retrieval is measured with a slow copy of the model that the method keeps.")
-    notes.append(
+        + f". Mean ± {intervals}. Best in bold, second underlined.",
+    ]
+    if any(entry.missing or entry.unfinished for entry in entries):
+        scores.append("Methods that lack seeds are not ranked.")
+    marks = {
+        "‡ trains on all tasks at once: an upper bound, not ranked, without forgetting.": [
+            entry.joint for entry in entries
+        ],
+        "† is told where tasks begin and end.": [entry.needs_boundaries for entry in entries],
+        "§ retrieval is measured with a slow copy of the model that the method keeps.": [
+            entry.evaluates_copy for entry in entries
+        ],
+    }
+    costs = (
         "Memory: rehearsal memory and other state kept between steps; the peak of a training step counts "
         "parameters, gradients, optimiser state, other state, batch and activations. Clips/s: clips of the "
         f"stream per second of training{_machines(comparison)}."
     )
-    return notes
+    return Notes(
+        clips=(rendered,) if example.rendered else (),
+        scores=tuple(scores),
+        marks=tuple(note for note, holds in marks.items() if any(holds)),
+        costs=(costs,),
+    )
 
 
 def _machines(comparison: Comparison) -> str:

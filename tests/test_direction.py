@@ -24,6 +24,7 @@ WITHOUT_TORCH = (
     "avbench.ranks", "avbench.scores", "avbench.significance",
     "avbench.estimates", "avbench.published", "avbench.records", "avbench.retrieval", "avbench.forgetting",
     "avbench.exhibits", "avbench.exhibit_figures", "avbench.overlays", "avbench.projection",
+    "avbench.declared", "avbench.defaults", "avbench.task_curves", "avbench.report.making",
 )  # fmt: skip
 
 

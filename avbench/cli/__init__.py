@@ -15,7 +15,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from avbench.cli import bench, check, compare, data, memory, new, plot, pretrain, run, sweep, table
+from avbench.cli import bench, check, compare, data, memory, new, plot, pretrain, report, run, sweep, table
 from avbench.cli import list as listing
 from avbench.errors import AvbenchError
 
@@ -33,6 +33,7 @@ app.command("sweep")(sweep.sweep)
 app.command("table")(table.show_table)
 app.command("compare")(compare.compare)
 app.command("plot")(plot.plot)
+app.command("report")(report.report)
 app.command("list")(listing.list_plugins)
 app.add_typer(data.app, name="data")
 app.command("pretrain")(pretrain.pretrain)

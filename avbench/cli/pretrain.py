@@ -66,10 +66,11 @@ def pretrain(
     import torch
 
     from avbench.backbone import BACKBONES, CAVMAE, load_published
+    from avbench.defaults import PUBLISHED_WINDOW
     from avbench.devices import available_device, compute_exactly
     from avbench.environment import versions
     from avbench.errors import did_you_mean
-    from avbench.loading import PUBLISHED_WINDOW, geometry_of
+    from avbench.loading import geometry_of
     from avbench.matching import AudioVideoMatching
     from avbench.pretraining import Lesson, PretrainingSettings
     from avbench.pretraining import pretrain as train

@@ -13,7 +13,10 @@ from avbench.cli import app
 from avbench.errors import InputError
 from avbench.registry import catalogue
 
-COMMANDS = ["run", "table", "compare", "plot", "list", "data", "pretrain", "memory", "bench", "check", "new"]
+COMMANDS = [
+    "run", "table", "compare", "plot", "report", "list", "data", "pretrain", "memory", "bench", "check",
+    "new",
+]  # fmt: skip
 METHOD = '''
 from avbench.method import Method
 

@@ -1,0 +1,1 @@
+"""A report of many runs, made from their records alone: a page, LaTeX tables and PDF figures."""

@@ -21,6 +21,7 @@ from avbench.errors import InputError
 from avbench.files import write_text
 from avbench.lock import is_held
 from avbench.sweep_state import RunState, finished, last_line, settle
+from avbench.sweep_worker import RunOptions
 
 _LOOK_EVERY = 0.5
 
@@ -48,7 +49,7 @@ def run_here(
     *,
     results: Path,
     slots: Slots,
-    options: Sequence[str] = (),
+    options: RunOptions,
     watch: Callable[[Sequence[RunState]], None],
 ) -> None:
     """Make every run of `states` that waits, and wait for those that are made elsewhere.
@@ -57,7 +58,7 @@ def run_here(
         states: of a sweep; kept up to date.
         results: folder of all results.
         slots: where runs go.
-        options: of `avbench run` for every run, such as ["--log", "csv"].
+        options: of every run.
         watch: is shown the states twice a second.
 
     Raises:
@@ -82,7 +83,7 @@ def run_here(
 
 
 def _start_waiting(
-    states: Sequence[RunState], running: list[_Process], slots: Slots, results: Path, options: Sequence[str]
+    states: Sequence[RunState], running: list[_Process], slots: Slots, results: Path, options: RunOptions
 ) -> None:
     for state in states:
         if state.state == "elsewhere" and not is_held(state.record):
@@ -97,7 +98,7 @@ def _start_waiting(
             state.state, state.note = "running", ""
 
 
-def command_of(state: RunState, results: Path, options: Sequence[str] = ()) -> list[str]:
+def command_of(state: RunState, results: Path, options: RunOptions) -> list[str]:
     """Write the settings of a run beside its log, and return the command that makes it from them.
 
     Raises:
@@ -107,13 +108,11 @@ def command_of(state: RunState, results: Path, options: Sequence[str] = ()) -> l
     write_text(settings, yaml.safe_dump(state.run.settings, sort_keys=False), "the settings")
     return [
         sys.executable, "-m", "avbench", "run", "--config", str(settings), "--results", str(results),
-        "--no-report", *options,
+        "--no-report", *options.arguments(),
     ]  # fmt: skip
 
 
-def _start(
-    state: RunState, slot: int | None, results: Path, options: Sequence[str]
-) -> subprocess.Popen[bytes]:
+def _start(state: RunState, slot: int | None, results: Path, options: RunOptions) -> subprocess.Popen[bytes]:
     environment = dict(os.environ)
     # Settings are all in the file; a number of threads that is not set there is the configuration's.
     if slot is not None:

@@ -13,7 +13,7 @@ from typing import Any
 from avbench.errors import InputError
 from avbench.lock import is_held
 from avbench.sweep_state import RunState, finished, last_line
-from avbench.sweep_worker import make_run, settings_anywhere
+from avbench.sweep_worker import RunOptions, make_run, settings_anywhere
 
 RETRIES = 5
 _LOOK_EVERY = 0.5
@@ -25,7 +25,7 @@ def run_on_ray(
     results: Path,
     threads: int,
     jobs: int | None = None,
-    checkpoint_minutes: float | None = None,
+    options: RunOptions,
     watch: Callable[[Sequence[RunState]], None],
 ) -> None:
     """Make every run of `states` that waits, as Ray has room for it, and wait for all.
@@ -35,7 +35,7 @@ def run_on_ray(
         results: folder of all results, on a disk that all nodes share.
         threads: CPU cores of a run; a run on CUDA has a GPU as well.
         jobs: cores of a local cluster in runs; None for all of the machine. Not for an existing cluster.
-        checkpoint_minutes: of each run.
+        options: of every run.
         watch: is shown the states twice a second.
 
     Raises:
@@ -48,7 +48,7 @@ def run_on_ray(
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="error", **local)
     pending: dict[Any, RunState] = {}
     try:
-        for task, state in _submitted(ray, states, results.resolve(), threads, checkpoint_minutes):
+        for task, state in _submitted(ray, states, results.resolve(), threads, options):
             pending[task] = state
         _wait(ray, states, pending, watch)
     finally:
@@ -57,7 +57,7 @@ def run_on_ray(
 
 
 def _submitted(
-    ray: Any, states: Sequence[RunState], results: Path, threads: int, checkpoint_minutes: float | None
+    ray: Any, states: Sequence[RunState], results: Path, threads: int, options: RunOptions
 ) -> Iterator[tuple[Any, RunState]]:
     for state in states:
         # One that another process makes is waited for there: its lock would refuse it.
@@ -69,7 +69,7 @@ def _submitted(
                     settings_anywhere(state.run.settings),
                     str(results),
                     str(state.log.resolve()),
-                    checkpoint_minutes,
+                    options,
                 ),
                 state,
             )

@@ -12,7 +12,7 @@ from typing import Any
 
 from avbench.errors import InputError, RunError
 from avbench.sweep_state import RunState
-from avbench.sweep_worker import make_run, settings_anywhere
+from avbench.sweep_worker import RunOptions, make_run, settings_anywhere
 
 # What submitit calls otherwise than sbatch does.
 _NAMES = {"time": "timeout_min", "mem": "slurm_mem"}
@@ -21,18 +21,18 @@ _NAMES = {"time": "timeout_min", "mem": "slurm_mem"}
 class ArrayTask:
     """One run as a task of the array; submitit calls it, and asks it how to go on after a time limit."""
 
-    def __call__(self, settings: dict[str, Any], results: str, log: str) -> str:
+    def __call__(self, settings: dict[str, Any], results: str, log: str, options: RunOptions) -> str:
         """Make the run; return "" or why it failed. Slurm shows a failed run as a failed task."""
-        why = make_run(settings, results, log)
+        why = make_run(settings, results, log, options)
         if why:
             raise RunError(why)
         return why
 
-    def checkpoint(self, settings: dict[str, Any], results: str, log: str) -> Any:
+    def checkpoint(self, settings: dict[str, Any], results: str, log: str, options: RunOptions) -> Any:
         """Return what is submitted instead: the same again, which goes on."""
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(self, settings, results, log)
+        return DelayedSubmission(self, settings, results, log, options)
 
 
 def submit(
@@ -41,6 +41,7 @@ def submit(
     results: Path,
     threads: int,
     settings: Sequence[str] = (),
+    options: RunOptions,
     cluster: str = "slurm",
 ) -> str:
     """Submit every run of `states` that waits as one job array; return what to tell the user.
@@ -49,6 +50,7 @@ def submit(
         states: of a sweep.
         results: folder of all results, on a disk that all nodes share.
         threads: CPU cores of a run; a run on CUDA has a GPU as well.
+        options: of every run.
         settings: of the jobs, as "key=value" with sbatch's names; time is in minutes.
         cluster: "slurm", or "local" for processes of this machine.
 
@@ -58,7 +60,9 @@ def submit(
     waiting = [each for each in states if each.state == "waiting"]
     if not waiting:
         return f"{len(states)} runs: nothing to submit"
-    jobs = submit_array(waiting, results=results, threads=threads, settings=settings, cluster=cluster)
+    jobs = submit_array(
+        waiting, results=results, threads=threads, settings=settings, options=options, cluster=cluster
+    )
     first = str(jobs[0].job_id).partition("_")[0]
     return (
         f"{len(states)} runs, {len(jobs)} submitted as job {first}: squeue -j {first} shows them, "
@@ -67,7 +71,13 @@ def submit(
 
 
 def submit_array(
-    waiting: Sequence[RunState], *, results: Path, threads: int, settings: Sequence[str], cluster: str
+    waiting: Sequence[RunState],
+    *,
+    results: Path,
+    threads: int,
+    settings: Sequence[str],
+    options: RunOptions,
+    cluster: str,
 ) -> list[Any]:
     """Submit runs as one job array; return submitit's jobs. For arguments and errors see `submit`."""
     try:
@@ -97,6 +107,7 @@ def submit_array(
                 settings_anywhere(each.run.settings),
                 str(results.resolve()),
                 str(each.log.resolve()),
+                options,
             )
             for each in waiting
         ]

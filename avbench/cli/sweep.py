@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from avbench.sweep_local import Slots
     from avbench.sweep_plan import SweepRun
     from avbench.sweep_state import RunState
+    from avbench.sweep_worker import RunOptions
 
 _PLACES = ("here", "ray", "slurm")
 
@@ -53,6 +54,12 @@ def sweep(
         typer.Option(min=1, help="Runs at a time. \\[default: one a GPU, or one a core]"),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a run on the CPU.")] = 1,
+    log: Annotated[
+        str, typer.Option(help="Log every run to csv, tensorboard, wandb, by commas; see avbench run.")
+    ] = "",
+    checkpoint_minutes: Annotated[
+        float, typer.Option(min=0, help="Minutes between a run's checkpoints, at least.")
+    ] = 5,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan with an estimate of time and disk.")
     ] = False,
@@ -81,8 +88,10 @@ def sweep(
         avbench sweep grid.yaml --on slurm --slurm partition=gpu --slurm time=600
     """
     from avbench.configuration import Layer
+    from avbench.loggers import parse_kinds
     from avbench.sweep_plan import grid_of_texts, plan_sweep, read_grids
     from avbench.sweep_state import states_of
+    from avbench.sweep_worker import RunOptions
 
     if on not in _PLACES:
         raise InputError(f"--on: there is no {on!r}{did_you_mean(on, _PLACES)} (valid: {', '.join(_PLACES)})")
@@ -102,12 +111,20 @@ def sweep(
     if dry_run:
         _show_plan(runs, results, jobs=jobs, threads=threads)
         return
+    options = RunOptions(checkpoint_minutes, parse_kinds(log) if log else ())
     states = states_of(runs, results)
-    _make(states, results, on=on, jobs=jobs, threads=threads, slurm=slurm or [])
+    _make(states, results, on=on, jobs=jobs, threads=threads, slurm=slurm or [], options=options)
 
 
 def _make(
-    states: list[RunState], results: Path, *, on: str, jobs: int | None, threads: int, slurm: list[str]
+    states: list[RunState],
+    results: Path,
+    *,
+    on: str,
+    jobs: int | None,
+    threads: int,
+    slurm: list[str],
+    options: RunOptions,
 ) -> None:
     from avbench.experiment import RunInterruptedError
     from avbench.sweep_local import run_here
@@ -118,15 +135,18 @@ def _make(
     try:
         with view:
             if on == "here":
-                run_here(states, results=results, slots=_slots(states, jobs, threads), watch=view.show)
+                slots = _slots(states, jobs, threads)
+                run_here(states, results=results, slots=slots, options=options, watch=view.show)
             elif on == "ray":
                 from avbench.sweep_ray import run_on_ray
 
-                run_on_ray(states, results=results, threads=threads, jobs=jobs, watch=view.show)
+                run_on_ray(
+                    states, results=results, threads=threads, jobs=jobs, options=options, watch=view.show
+                )
             else:
                 from avbench.sweep_slurm import submit
 
-                job = submit(states, results=results, threads=threads, settings=slurm)
+                job = submit(states, results=results, threads=threads, settings=slurm, options=options)
     except KeyboardInterrupt:
         raise RunInterruptedError(f"stopped: {summary(states)}; the same command goes on") from None
     if on == "slurm":

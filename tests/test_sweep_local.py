@@ -1,0 +1,140 @@
+"""A sweep on this machine: finished runs stay, one that fails or dies stops no other."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from avbench.configuration import Layer
+from avbench.errors import InputError
+from avbench.lock import held, is_held
+from avbench.records import comparable, read_record
+from avbench.sweep_local import Slots, default_slots, run_here
+from avbench.sweep_plan import plan_sweep
+from avbench.sweep_state import RunState, states_of
+from avbench.sweep_view import summary
+from avbench.sweep_worker import RunOptions
+
+FAILS = '''
+from avbench.method import Method
+
+class FailsOnce(Method):
+    """Raise at the first step of a seed, as long as there is no file that says otherwise."""
+
+    paper = "none"
+
+    def before_forward(self, strategy, **kwargs):
+        from pathlib import Path
+        if not Path(__file__).with_name("mended").exists():
+            raise ValueError("this method is broken")
+'''
+
+
+@pytest.fixture
+def sweep(tiny_stream, tmp_path):
+    """`sweep(grid, watch)` makes the runs of a grid in `tmp_path / "results"`, two at a time."""
+    (tmp_path / "fails_once.py").write_text(FAILS)
+    below = {**tiny_stream, "threads": 1}
+    below["plugins"] = [*below["plugins"], str(tmp_path / "fails_once.py")]
+
+    def run(grid, watch=lambda states: None, slots=2) -> list[RunState]:
+        results = tmp_path / "results"
+        states = states_of(plan_sweep([grid], below=[Layer("test", below)]), results)
+        run_here(
+            states,
+            results=results,
+            slots=Slots([None] * slots),
+            options=RunOptions(checkpoint_minutes=0),
+            watch=watch,
+        )
+        return states
+
+    return run
+
+
+def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(sweep, tmp_path) -> None:
+    grid = {"strategy": ["fails-once", "finetune"], "seeds": 2}
+    seen: list[int] = []
+    states = sweep(grid, lambda states: seen.append(sum(each.state == "running" for each in states)))
+    assert [each.state for each in states] == ["failed", "failed", "done", "done"]
+    assert max(seen) == 2
+    assert summary(states) == "2 done, 2 failed"
+    assert states[0].note == "ValueError: this method is broken"
+    record = read_record(states[0].record)
+    assert "Traceback" in record.ending.error
+    written = states[2].record.stat().st_mtime_ns
+
+    (tmp_path / "mended").touch()
+    again = sweep(grid)
+    assert [each.state for each in again] == ["done"] * 4
+    # What was finished was not made again.
+    assert states[2].record.stat().st_mtime_ns == written
+
+
+def test_a_killed_run_is_told_and_goes_on_with_the_same_command(sweep, tmp_path) -> None:
+    def kill(states) -> None:
+        folder = tmp_path / "results" / "checkpoints"
+        lock = states[0].record.with_name(f".{states[0].record.name}.lock")
+        if is_held(states[0].record) and list(folder.glob("*/*/*/*/state.pt")):
+            os.kill(int(re.findall(r"process (\d+)", lock.read_text())[0]), signal.SIGKILL)
+
+    (killed,) = sweep({"strategy": "finetune"}, kill)
+    assert killed.state == "failed"
+    assert killed.note == "its process was killed by signal 9; goes on with the same command"
+    (done,) = sweep({"strategy": "finetune"})
+    assert done.state == "done"
+    assert read_record(done.record).timing.resumed
+
+
+def test_ctrl_c_stops_the_runs_and_they_go_on(sweep, tmp_path) -> None:
+    def stop(states) -> None:
+        if list((tmp_path / "results" / "checkpoints").glob("*/*/*/*/state.pt")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep({"strategy": "er", "memory": 6}, stop)
+    record = next((tmp_path / "results" / "runs").glob("*/*/*.json"))
+    assert read_record(record).ending.how == "interrupted"
+    assert not is_held(record)
+    (done,) = sweep({"strategy": "er", "memory": 6})
+    stopped = read_record(done.record)
+    assert stopped.finished
+    assert stopped.timing.resumed
+    done.record.unlink()
+    (whole,) = sweep({"strategy": "er", "memory": 6})
+    assert comparable(read_record(whole.record)) == comparable(stopped)
+
+
+def test_what_another_process_makes_is_waited_for(sweep, tmp_path) -> None:
+    (done,) = sweep({"strategy": "finetune"})
+    kept = done.record.read_bytes()
+    done.record.unlink()
+    shown: list[str] = []
+
+    def other(states) -> None:
+        shown.append(states[0].state)
+        if len(shown) == 2:
+            # The other process ends with a record.
+            Path(done.record).write_bytes(kept)
+            holding.__exit__(None, None, None)
+
+    holding = held(done.record, "this run")
+    holding.__enter__()
+    (waited,) = sweep({"strategy": "finetune"}, other)
+    assert shown[0] == "elsewhere"
+    assert waited.state == "done"
+    assert done.record.read_bytes() == kept
+
+
+def test_slots_are_gpus_or_cores() -> None:
+    assert default_slots(None, devices=0, cores=8, threads=2).free == [None] * 4
+    assert default_slots(None, devices=0, cores=2, threads=4).free == [None]
+    assert default_slots(3, devices=0, cores=2, threads=1).free == [None] * 3
+    assert default_slots(None, devices=2, cores=8, threads=1).free == [0, 1]
+    assert default_slots(3, devices=2, cores=8, threads=1).free == [0, 1, 0]
+    with pytest.raises(InputError, match="less than 1"):
+        default_slots(0, devices=0, cores=1, threads=1)

@@ -24,8 +24,8 @@ from avbench.training import ContinualPretraining
 from avbench.training_state import load_training_state, training_state
 
 DEFAULT_MINUTES = 5.0
-# Saving is made rarer until it takes less than this share of the time.
-_SHARE = 0.02
+# Saving is made rarer until it takes no more than this share of the time.
+LARGEST_SHARE = 0.02
 
 
 def checkpoint_folder(results: Path, record: Path) -> Path:
@@ -68,7 +68,7 @@ class Checkpointer:
             self._interruption.check()
         if self._minutes is not None:
             waited = time.perf_counter() - self._saved_at
-            if self._minutes == 0 or waited >= max(60 * self._minutes, self._cost / _SHARE):
+            if self._minutes == 0 or waited >= max(60 * self._minutes, self._cost / LARGEST_SHARE):
                 self.save(in_task=True)
 
     def save(self, *, in_task: bool) -> None:

@@ -17,10 +17,13 @@ from avbench.files import write_text
 
 if TYPE_CHECKING:
     from avbench.bench import Effort, MethodSpeed, SelectionCost
+    from avbench.bench_checkpoints import CheckpointCost
     from avbench.bench_store import StoreSpeed
+    from avbench.method import Method
 
 MIB = 2**20
 _SELECTING = "avcl"
+_REHEARSING = "er"
 
 
 def bench(
@@ -45,7 +48,7 @@ def bench(
     ] = False,
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("bench.json"),
 ) -> None:
-    """Measure this machine: training, memory of a step, selection, preparing and reading a store.
+    """Measure this machine: training, memory of a step, selection, a store, checkpoints.
 
     Training is timed in turns with a bare PyTorch loop over the same model and batch; a store is timed beside
     bare decoding of the same video. Compare ratios, not speeds, across machines.
@@ -85,6 +88,12 @@ def bench(
         with tempfile.TemporaryDirectory(prefix="avbench-bench-") as folder:
             turns, clips = (1, 1) if quick else (3, 4)
             read = store_speed(Path(folder), video=video, store=store, clips=clips, turns=turns)
+        # Beside what is written, as the checkpoints of a run are: the speed is that of the disk.
+        with tempfile.TemporaryDirectory(prefix=".avbench-bench-", dir=out.resolve().parent) as folder:
+            saved = []
+            for name in _backbones(backbone):
+                status.update(f"saving checkpoints, {name}")
+                saved.append(_save(Path(folder) / name, name, turns, device))
     console.print(_training_table(speeds))
     for selection in selections:
         console.print(
@@ -93,6 +102,14 @@ def bench(
             highlight=False,
         )
     console.print(_store_table(read))
+    for each in saved:
+        console.print(
+            f"A checkpoint of {each.strategy}, {each.backbone}, memory full: {each.bytes / MIB:,.1f} MiB, "
+            f"saved in {each.save_seconds:.3f} s, read in {each.read_seconds:.3f} s; at the default interval "
+            f"{100 * each.share:.2f}% of a run, and two at each task's end",
+            highlight=False,
+            soft_wrap=True,
+        )
     measured = {
         "environment": environment(device).model_dump(mode="json"),
         "threads": threads,
@@ -100,9 +117,23 @@ def bench(
         "training": [asdict(speed) for speed in speeds],
         "selection": [asdict(selection) for selection in selections],
         "store": asdict(read),
+        "checkpoints": [asdict(cost) for cost in saved],
     }
     write_text(out, json.dumps(measured, indent=2) + "\n", "the measurements")
     console.print(f"wrote {out}", highlight=False)
+
+
+def _save(folder: Path, backbone: str, turns: int, device: str) -> CheckpointCost:
+    from avbench.bench_checkpoints import checkpoint_cost
+    from avbench.registry import catalogue
+    from avbench.settings import STRATEGY_OPTIONS
+
+    cls: type[Method] = catalogue("strategy").get(_REHEARSING).cls
+    # The one option it has; for a small backbone its memory is smaller.
+    memory = {name: value for name, value in STRATEGY_OPTIONS[backbone].items() if name == "capacity"}
+    return checkpoint_cost(
+        _REHEARSING, lambda: cls(**memory), folder, backbone=backbone, turns=turns, device=device
+    )
 
 
 def _backbones(text: str) -> list[str]:

@@ -25,6 +25,13 @@ def test_it_measures_everything_at_its_smallest(run, tmp_path):
     assert [each["backbone"] for each in found["selection"]] == ["tiny"]
     assert found["selection"][0]["milliseconds"] > 0
     assert all(found["store"][name] > 0 for name in ("bare_decoding", "preparing", "reading"))
+    (saved,) = found["checkpoints"]
+    # Backbone, Adam's two moments, and a rehearsal memory of 200 clips.
+    assert 25 < saved["bytes"] / 2**20 < 40
+    assert saved["save_seconds"] > 0
+    assert saved["read_seconds"] > 0
+    assert 0 < saved["share"] <= 0.02
+    assert [each.name for each in tmp_path.iterdir()] == ["bench.json"]
     assert found["environment"]["hardware"]
 
 

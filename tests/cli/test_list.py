@@ -14,8 +14,8 @@ from avbench.errors import InputError
 from avbench.registry import catalogue
 
 COMMANDS = [
-    "run", "table", "compare", "plot", "report", "list", "data", "pretrain", "memory", "bench", "check",
-    "new",
+    "run", "sweep", "table", "compare", "plot", "report", "list", "data", "pretrain", "memory", "bench",
+    "check", "new",
 ]  # fmt: skip
 METHOD = '''
 from avbench.method import Method

@@ -112,7 +112,8 @@ def _curves(
         if task % columns == 0:
             axes.set_ylabel(quantity)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(bottom=0)
+    # Shared by all panels, so only now that all curves are in them: it ends their scaling.
+    all_axes[0].set_ylim(bottom=0)
     figure.suptitle(title, fontsize=10)
     legend_below(figure, all_axes[0], 4)
     return figure

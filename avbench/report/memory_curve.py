@@ -159,7 +159,8 @@ def _draw(comparison: Comparison, found: list[Sizes]) -> Figure:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(heading)
-        axes.set_ylim(bottom=0)
+    # Shared by both, so only now that all points are in them: it ends their scaling.
+    all_axes[0].set_ylim(bottom=0)
     all_axes[0].set_ylabel("average accuracy A, percent")
     figure.suptitle(
         "A against rehearsal memory (mean of R@1, 5, 10 and of both directions; 95% intervals over seeds)\n"

@@ -3,15 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint install clean
+.PHONY: run test lint install develop clean
 
 run: install
 	$(BIN)/avbench run --strategy avcl --scenario vggsound-stream
 
-test: install
+test: develop
 	$(BIN)/python -m pytest
 
-lint: install
+lint: develop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -19,10 +19,17 @@ lint: install
 
 install: $(VENV)/installed
 
+# With what tests and checks need beside it.
+develop: $(VENV)/developing
+
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "avbench needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,jpeg]'
+	$(BIN)/python -m pip install --quiet --editable '.[jpeg]'
+	touch $@
+
+$(VENV)/developing: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
 clean:

@@ -7,7 +7,6 @@ record, what is stopped goes on from its checkpoint.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -78,7 +77,7 @@ def run_here(
     except KeyboardInterrupt:
         _stop(running)
         for each in running:
-            _ended(each, slots)
+            each.state.state = "done" if finished(each.state.record) else "waiting"
         raise
 
 
@@ -141,8 +140,9 @@ def _ended(each: _Process, slots: Slots) -> bool:
 
 def _stop(running: Sequence[_Process]) -> None:
     """Ask all processes to stop, which they do when they have saved; a second Ctrl-C kills them."""
+    # Not SIGINT, which a process that was started in the background of a shell ignores.
     for each in running:
-        each.process.send_signal(signal.SIGINT)
+        each.process.terminate()
     try:
         for each in running:
             each.process.wait()

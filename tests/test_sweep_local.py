@@ -91,12 +91,16 @@ def test_a_killed_run_is_told_and_goes_on_with_the_same_command(sweep, tmp_path)
 
 
 def test_ctrl_c_stops_the_runs_and_they_go_on(sweep, tmp_path) -> None:
+    seen: list[RunState] = []
+
     def stop(states) -> None:
+        seen[:] = states
         if list((tmp_path / "results" / "checkpoints").glob("*/*/*/*/state.pt")):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         sweep({"strategy": "er", "memory": 6}, stop)
+    assert summary(seen) == "0 done, 1 waiting, 0 failed"
     record = next((tmp_path / "results" / "runs").glob("*/*/*.json"))
     assert read_record(record).ending.how == "interrupted"
     assert not is_held(record)

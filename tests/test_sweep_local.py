@@ -34,6 +34,10 @@ class FailsOnce(Method):
 '''
 
 
+# A run that is met in its midst by who looks twice a second.
+LONG = {"strategy": "er", "memory": 6, "epochs": 8}
+
+
 @pytest.fixture
 def sweep(tiny_stream, tmp_path):
     """`sweep(grid, watch)` makes the runs of a grid in `tmp_path / "results"`, two at a time."""
@@ -57,22 +61,22 @@ def sweep(tiny_stream, tmp_path):
 
 
 def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(sweep, tmp_path) -> None:
-    grid = {"strategy": ["fails-once", "finetune"], "seeds": 2}
+    grid = {"strategy": ["fails-once", "finetune"]}
     seen: list[int] = []
     states = sweep(grid, lambda states: seen.append(sum(each.state == "running" for each in states)))
-    assert [each.state for each in states] == ["failed", "failed", "done", "done"]
+    assert [each.state for each in states] == ["failed", "done"]
     assert max(seen) == 2
-    assert summary(states) == "2 done, 2 failed"
+    assert summary(states) == "1 done, 1 failed"
     assert states[0].note == "ValueError: this method is broken"
     record = read_record(states[0].record)
     assert "Traceback" in record.ending.error
-    written = states[2].record.stat().st_mtime_ns
+    written = states[1].record.stat().st_mtime_ns
 
     (tmp_path / "mended").touch()
     again = sweep(grid)
-    assert [each.state for each in again] == ["done"] * 4
+    assert [each.state for each in again] == ["done", "done"]
     # What was finished was not made again.
-    assert states[2].record.stat().st_mtime_ns == written
+    assert states[1].record.stat().st_mtime_ns == written
 
 
 def test_a_killed_run_is_told_and_goes_on_with_the_same_command(sweep, tmp_path) -> None:
@@ -82,10 +86,10 @@ def test_a_killed_run_is_told_and_goes_on_with_the_same_command(sweep, tmp_path)
         if is_held(states[0].record) and list(folder.glob("*/*/*/*/state.pt")):
             os.kill(int(re.findall(r"process (\d+)", lock.read_text())[0]), signal.SIGKILL)
 
-    (killed,) = sweep({"strategy": "finetune"}, kill)
+    (killed,) = sweep(LONG, kill)
     assert killed.state == "failed"
     assert killed.note == "its process was killed by signal 9; goes on with the same command"
-    (done,) = sweep({"strategy": "finetune"})
+    (done,) = sweep(LONG)
     assert done.state == "done"
     assert read_record(done.record).timing.resumed
 
@@ -99,17 +103,17 @@ def test_ctrl_c_stops_the_runs_and_they_go_on(sweep, tmp_path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sweep({"strategy": "er", "memory": 6}, stop)
+        sweep(LONG, stop)
     assert summary(seen) == "0 done, 1 waiting, 0 failed"
     record = next((tmp_path / "results" / "runs").glob("*/*/*.json"))
     assert read_record(record).ending.how == "interrupted"
     assert not is_held(record)
-    (done,) = sweep({"strategy": "er", "memory": 6})
+    (done,) = sweep(LONG)
     stopped = read_record(done.record)
     assert stopped.finished
     assert stopped.timing.resumed
     done.record.unlink()
-    (whole,) = sweep({"strategy": "er", "memory": 6})
+    (whole,) = sweep(LONG)
     assert comparable(read_record(whole.record)) == comparable(stopped)
 
 

@@ -30,7 +30,8 @@ def states(tiny_stream, tmp_path):
         "    def before_forward(self, strategy, **kwargs):\n        raise ValueError('broken on purpose')\n"
     )
     below = {**tiny_stream, "threads": 1, "plugins": [*tiny_stream["plugins"], str(broken)]}
-    grids = [{"strategy": "er", "memory": 6}, {"strategy": "broken"}]
+    # Long enough to be met in its midst by who looks twice a second.
+    grids = [{"strategy": "er", "memory": 6, "epochs": 8}, {"strategy": "broken"}]
 
     def make(results) -> list[RunState]:
         return states_of(plan_sweep(grids, below=[Layer("test", below)]), results)

@@ -43,7 +43,7 @@ def write_bytes(path: Path, content: bytes, what: str) -> None:
 
 
 def folder_to_disk(folder: Path) -> None:
-    """Return when the names of what is in `folder` are on the disk, so that a power cut does not undo them."""
+    """Return when the names in `folder` are on the disk, where a power cut does not undo them."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -49,7 +49,7 @@ def is_held(path: Path) -> bool:
     """Return whether a process holds the work that makes `path` now."""
     try:
         file = os.open(_place(path), os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -26,6 +26,7 @@ import torch
 import xxhash
 
 from avbench.errors import DataError
+from avbench.files import folder_to_disk
 
 KEPT = 2
 _STATE, _ABOUT = "state.pt", "checkpoint.json"
@@ -77,7 +78,9 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], about: Mapping[str, 
     number = max(_numbers(folder), default=0) + 1
     beside, path = folder / f".{number:06d}.part", folder / f"{number:06d}"
     try:
-        shutil.rmtree(beside, ignore_errors=True)
+        for left in folder.glob(".*.part"):
+            # A process that was killed while it wrote one, or removed one, left it.
+            shutil.rmtree(left, ignore_errors=True)
         beside.mkdir(parents=True)
         with (beside / _STATE).open("wb") as file:
             checked = _Checked(file)
@@ -87,8 +90,9 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], about: Mapping[str, 
         with (beside / _ABOUT).open("wb") as file:
             file.write(json.dumps(signed, indent=2).encode())
             _to_disk(file)
+        folder_to_disk(beside)
         beside.rename(path)
-        _folder_to_disk(folder)
+        folder_to_disk(folder)
     # torch tells some failures of writing as RuntimeError.
     except (OSError, RuntimeError) as error:
         shutil.rmtree(beside, ignore_errors=True)
@@ -154,9 +158,11 @@ def any_checkpoint(folder: Path) -> bool:
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove all checkpoints in `folder`, half-written ones too, and the folder."""
+    """Remove all checkpoints in `folder`, half-written ones too, and the folder: all at once or none."""
+    # What was left of an earlier removal that was cut short.
+    shutil.rmtree(folder.with_name(f".{folder.name}.part"), ignore_errors=True)
     if folder.is_dir():
-        shutil.rmtree(folder)
+        _remove(folder)
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -168,7 +174,7 @@ def _placed(storage: torch.UntypedStorage, place: str, device: torch.device | st
 
 
 def _remove(path: Path) -> None:
-    # Renamed first: a folder of which part is gone must not look like a checkpoint.
+    # Renamed first: a folder of which part is gone must not look like a checkpoint, or a run's checkpoints.
     gone = path.with_name(f".{path.name}.part")
     shutil.rmtree(gone, ignore_errors=True)
     path.rename(gone)
@@ -186,11 +192,3 @@ def _checksum(path: Path) -> str:
 def _to_disk(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _folder_to_disk(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

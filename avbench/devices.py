@@ -48,6 +48,14 @@ def cores() -> int:
     return count
 
 
+def gpus() -> list[str]:
+    """Return the GPUs this process may use, each as CUDA_VISIBLE_DEVICES names it."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = torch.cuda.device_count()
+    # What does not name a device ends the list: CUDA sees what is before it.
+    return [str(number) for number in range(there)] if named is None else named.split(",")[:there]
+
+
 def default_threads() -> int:
     """Return the threads that torch computes with unless told: OMP_NUM_THREADS, or the cores, at most 4."""
     return torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else min(4, cores())

@@ -24,10 +24,9 @@ from avbench.checkpoints import any_checkpoint, remove_checkpoints
 from avbench.configuration import RunConfig
 from avbench.devices import compute_exactly
 from avbench.environment import environment
-from avbench.errors import AvbenchError, RunError
+from avbench.errors import AvbenchError, DataError, RunError
 from avbench.evaluation import measure_retrieval
 from avbench.exhibiting import leave_exhibits
-from avbench.exhibits import exhibits_path
 from avbench.findings import Findings, record_of
 from avbench.interruption import Interruption
 from avbench.lock import held
@@ -65,10 +64,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Saving:
-    """Where checkpoints go, and how many minutes lie between two; None for no checkpoints."""
+    """Where checkpoints go, how many minutes lie between two (None: no checkpoints), and of which command."""
 
     folder: Path
     minutes: float | None
+    again: bool  # the command starts over, so that it is another one that goes on
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,10 @@ def run_experiment(
             folder = checkpoint_folder(results, path)
             if again:
                 remove_checkpoints(folder)
-            # Checkpoints go when all is made: with them, what only pictures need can still be.
-            pictures = exhibits_path(path).exists() or not any_checkpoint(folder)
-            if earlier is None or not earlier.finished or not pictures:
-                saving = _Saving(folder, checkpoint_minutes)
+            # Checkpoints go when all is made: where there are any, exhibits are lacking, or a repetition of
+            # the run was stopped.
+            if earlier is None or not earlier.finished or any_checkpoint(folder):
+                saving = _Saving(folder, checkpoint_minutes, again)
                 warn = partial(say, console, style="yellow")
                 with Tracking(log, log_folder(results, path), parts.header, findings, warn=warn) as tracking:
                     record = _run(parts, findings, path, saving, tracking=tracking, console=console)
@@ -194,7 +194,8 @@ def _run(
         ending = Ending(how="interrupted")
         done = f"after {len(findings.stages)} of {len(parts.stream.experiences)} stages"
         raise RunInterruptedError(
-            f"interrupted {done}; what was measured is in {path}. The same command goes on from "
+            f"interrupted {done}; what was measured is in {path}. The same command"
+            f"{' without --again' if saving.again else ''} goes on from "
             + ("the last checkpoint" if any_checkpoint(saving.folder) else "the start: nothing was saved")
         ) from None
     except torch.OutOfMemoryError as error:
@@ -231,7 +232,10 @@ def _keep(parts: _Parts, findings: Findings, ending: Ending, path: Path) -> RunR
 
 
 def _is_finished(path: Path) -> bool:
-    return path.exists() and read_record(path).finished
+    try:
+        return path.exists() and read_record(path).finished
+    except DataError:
+        return False  # a damaged one, which --again replaces
 
 
 def _train_and_measure(

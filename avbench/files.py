@@ -14,7 +14,7 @@ def write_text(path: Path, text: str, what: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes, what: str) -> None:
-    """Write `content` to `path`: beside, flushed to the disk, renamed; folders above are made.
+    """Write `content` to `path`: beside, flushed to the disk, renamed, which is flushed; folders are made.
 
     Args:
         path: the file, replaced if it is there.
@@ -32,6 +32,7 @@ def write_bytes(path: Path, content: bytes, what: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        folder_to_disk(path.parent)
     except OSError as error:
         if beside.exists():
             beside.unlink()
@@ -39,3 +40,12 @@ def write_bytes(path: Path, content: bytes, what: str) -> None:
             f"{what} {path} could not be written: {error.strerror or error}; "
             "free space or choose another folder"
         ) from error
+
+
+def folder_to_disk(folder: Path) -> None:
+    """Return when the names in `folder` are on the disk, where a power cut does not undo them."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from avbench.errors import RunError
+from avbench.errors import DataError, RunError
 
 
 @contextlib.contextmanager
@@ -28,14 +28,16 @@ def held(path: Path, what: str, *, wait: Callable[[str], None] | None = None) ->
 
     Raises:
         RunError: another process holds it, and `wait` is None; the message says which and since when.
+        DataError: the lock cannot be written, for instance because the disk is full.
     """
     place = _place(path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    file = _taken(place, what, wait)
     try:
-        os.truncate(file, 0)
-        now = datetime.now(UTC)
-        os.write(file, f"process {os.getpid()} on {socket.gethostname()} since {now:%F %T} UTC".encode())
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file = _taken(place, what, wait)
+    except OSError as error:
+        raise _unwritable(place, error) from error
+    try:
+        _sign(file, place)
         yield
     finally:
         # Removed while still held: whoever waits with this file open finds it gone and opens a new one.
@@ -47,7 +49,7 @@ def is_held(path: Path) -> bool:
     """Return whether a process holds the work that makes `path` now."""
     try:
         file = os.open(_place(path), os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,6 +62,23 @@ def is_held(path: Path) -> bool:
 
 def _place(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
+
+
+def _sign(file: int, place: Path) -> None:
+    """Write into the lock file who holds it."""
+    now = datetime.now(UTC)
+    try:
+        os.truncate(file, 0)
+        os.write(file, f"process {os.getpid()} on {socket.gethostname()} since {now:%F %T} UTC".encode())
+    except OSError as error:
+        raise _unwritable(place, error) from error
+
+
+def _unwritable(place: Path, error: OSError) -> DataError:
+    return DataError(
+        f"the lock {place} could not be written: {error.strerror or error}; "
+        "free space, or choose a folder that can be written to"
+    )
 
 
 def _taken(place: Path, what: str, wait: Callable[[str], None] | None) -> int:

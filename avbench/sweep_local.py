@@ -6,20 +6,22 @@ record, what is stopped goes on from its checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-from avbench.errors import InputError
+from avbench.errors import DataError, InputError
 from avbench.files import write_text
 from avbench.lock import is_held
-from avbench.sweep_state import RunState, finished, last_line, settle
+from avbench.sweep_state import RunState, complete, last_line, settle, written
 from avbench.sweep_worker import RunOptions
 
 _LOOK_EVERY = 0.5
@@ -30,17 +32,17 @@ class Slots:
     """Where runs go: so many at a time, each on a GPU of its own where there are GPUs.
 
     Attributes:
-        free: the slots that are free: the number of a GPU, or None for the CPU.
+        free: the slots that are free: a GPU, as CUDA_VISIBLE_DEVICES names it, or None for the CPU.
     """
 
-    free: list[int | None] = field(default_factory=list)
+    free: list[str | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Process:
     state: RunState
     process: subprocess.Popen[bytes]
-    slot: int | None
+    slot: str | None
 
 
 def run_here(
@@ -62,6 +64,7 @@ def run_here(
 
     Raises:
         KeyboardInterrupt: the user stopped the sweep; its runs were stopped, and have saved where they are.
+            Whatever else ends it stops them as well.
     """
     running: list[_Process] = []
     try:
@@ -74,10 +77,14 @@ def run_here(
             if not running and not any(each.state in ("waiting", "elsewhere") for each in states):
                 return
             time.sleep(_LOOK_EVERY)
-    except KeyboardInterrupt:
-        _stop(running)
+    except BaseException:
         for each in running:
-            each.state.state = "done" if finished(each.state.record) else "waiting"
+            each.state.note = "stopping, when it has saved; one more Ctrl-C kills it"
+        _stop(running, partial(watch, states))
+        for each in running:
+            _ended(each, slots)
+            if each.state.state == "failed":
+                each.state.state = "waiting"
         raise
 
 
@@ -87,14 +94,20 @@ def _start_waiting(
     for state in states:
         if state.state == "elsewhere" and not is_held(state.record):
             # It ended there, one way or the other; what is not finished is made here.
-            state.state = "done" if finished(state.record) else "waiting"
+            state.state = "done" if complete(state.record) else "waiting"
         if state.state == "waiting" and slots.free:
             if is_held(state.record):
                 state.state = "elsewhere"
                 continue
             slot = slots.free.pop(0)
-            running.append(_Process(state, _start(state, slot, results, options), slot))
-            state.state, state.note = "running", ""
+            state.record_before = written(state.record)
+            try:
+                running.append(_Process(state, _start(state, slot, results, options), slot))
+            except (DataError, OSError) as error:
+                slots.free.append(slot)
+                state.state, state.note = "failed", f"it could not be started: {error}"
+            else:
+                state.state, state.note = "running", ""
 
 
 def command_of(state: RunState, results: Path, options: RunOptions) -> list[str]:
@@ -111,13 +124,15 @@ def command_of(state: RunState, results: Path, options: RunOptions) -> list[str]
     ]  # fmt: skip
 
 
-def _start(state: RunState, slot: int | None, results: Path, options: RunOptions) -> subprocess.Popen[bytes]:
+def _start(state: RunState, slot: str | None, results: Path, options: RunOptions) -> subprocess.Popen[bytes]:
     environment = dict(os.environ)
     # Settings are all in the file; a number of threads that is not set there is the configuration's.
     if slot is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = str(slot)
+        environment["CUDA_VISIBLE_DEVICES"] = slot
     command = command_of(state, results, options)
-    with state.log.open("wb") as log:
+    # Emptied, and appended to: the process of another sweep may write there until one of them is refused.
+    with state.log.open("ab") as log:
+        log.truncate(0)
         # A session of its own: Ctrl-C reaches the sweep alone, which then stops its runs.
         return subprocess.Popen(
             command,
@@ -138,12 +153,14 @@ def _ended(each: _Process, slots: Slots) -> bool:
     return True
 
 
-def _stop(running: Sequence[_Process]) -> None:
+def _stop(running: Sequence[_Process], show: Callable[[], None]) -> None:
     """Ask all processes to stop, which they do when they have saved; a second Ctrl-C kills them."""
-    # Not SIGINT, which a process that was started in the background of a shell ignores.
+    # Not by SIGINT, which a process that a script started in the background ignores, and its children too.
     for each in running:
         each.process.terminate()
     try:
+        with contextlib.suppress(Exception):  # what is shown may be what failed
+            show()
         for each in running:
             each.process.wait()
     except KeyboardInterrupt:
@@ -152,12 +169,12 @@ def _stop(running: Sequence[_Process]) -> None:
             each.process.wait()
 
 
-def default_slots(jobs: int | None, *, devices: int, cores: int, threads: int) -> Slots:
+def default_slots(jobs: int | None, *, gpus: Sequence[str], cores: int, threads: int) -> Slots:
     """Return the slots of this machine.
 
     Args:
         jobs: how many runs at a time; None for one on each GPU, or one on each `threads` cores.
-        devices: GPUs that runs use; 0 if they compute on the CPU.
+        gpus: that runs use, as CUDA_VISIBLE_DEVICES names them; none if they compute on the CPU.
         cores: of this machine.
         threads: of a run.
 
@@ -166,7 +183,7 @@ def default_slots(jobs: int | None, *, devices: int, cores: int, threads: int) -
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs: {jobs} is less than 1")
-    if devices:
-        count = devices if jobs is None else jobs
-        return Slots([number % devices for number in range(count)])
+    if gpus:
+        count = len(gpus) if jobs is None else jobs
+        return Slots([gpus[number % len(gpus)] for number in range(count)])
     return Slots([None] * (jobs or max(1, cores // threads)))

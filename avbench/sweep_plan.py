@@ -61,7 +61,9 @@ def read_grids(path: Path) -> list[dict[str, Any]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {error}") from error
     grids = content if isinstance(content, list) else [content]
-    if not grids or not all(isinstance(grid, dict) and grid for grid in grids):
+    if not grids or not all(
+        isinstance(grid, dict) and grid and all(isinstance(key, str) for key in grid) for grid in grids
+    ):
         raise InputError(f"{path}: wanted `setting: value` or `setting: [values]` lines, or a list of such")
     return grids
 
@@ -81,7 +83,9 @@ def grid_of_texts(texts: Mapping[str, str], assignments: Sequence[str]) -> dict[
     ]
     raise_all(mistakes)
     pairs = [*texts.items(), *(text.split("=", 1) for text in assignments)]
-    return {key.strip(): _values(key, text) for key, text in pairs}
+    keys = [key.strip() for key, _ in pairs]
+    raise_all([f"{key} is given twice: write {key}=A,B" for key in keys if keys.count(key) > 1][:1])
+    return {key: _values(key, text) for key, (_, text) in zip(keys, pairs, strict=True)}
 
 
 def _values(key: str, text: str) -> Any:

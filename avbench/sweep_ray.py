@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from avbench.devices import cores
 from avbench.errors import InputError
 from avbench.lock import is_held
-from avbench.sweep_state import RunState, finished, last_line
+from avbench.sweep_state import RunState, complete, last_line
 from avbench.sweep_worker import RunOptions, make_run, settings_anywhere
 
 RETRIES = 5
@@ -39,15 +40,25 @@ def run_on_ray(
         watch: is shown the states twice a second.
 
     Raises:
-        InputError: Ray is not installed.
+        InputError: Ray is not installed, its cluster cannot be reached, or has no node with room for a run.
     """
     ray = _ray()
     ours = not ray.is_initialized()
     if ours:
-        local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs * threads if jobs else None}
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error", **local)
+        # A machine with fewer cores than a run has threads makes one at a time.
+        local = {"num_cpus": (jobs or max(1, cores() // threads)) * threads}
+        try:
+            ray.init(
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="error",
+                **({} if "RAY_ADDRESS" in os.environ else local),
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise InputError(f"--on ray: no cluster (RAY_ADDRESS says which): {error}") from error
     pending: dict[Any, RunState] = {}
     try:
+        _check_room(ray, states, threads)
         for task, state in _submitted(ray, states, results.resolve(), threads, options):
             pending[task] = state
         _wait(ray, states, pending, watch)
@@ -56,14 +67,29 @@ def run_on_ray(
             ray.shutdown()
 
 
+def _check_room(ray: Any, states: Sequence[RunState], threads: int) -> None:
+    """Raise InputError where no node can ever take a run: Ray would wait for one without a word."""
+    gpus = max((_gpus(each) for each in states if each.state == "waiting"), default=0)
+    nodes = [each["Resources"] for each in ray.nodes() if each["Alive"]]
+    if not any(each.get("CPU", 0) >= threads and each.get("GPU", 0) >= gpus for each in nodes):
+        raise InputError(
+            f"--on ray: no node of the cluster has {threads} CPU cores"
+            + (" and a GPU" if gpus else "")
+            + " for a run; start one that has, or give fewer --threads, or --device cpu"
+        )
+
+
+def _gpus(state: RunState) -> int:
+    return 1 if state.run.plan.config.device.startswith("cuda") else 0
+
+
 def _submitted(
     ray: Any, states: Sequence[RunState], results: Path, threads: int, options: RunOptions
 ) -> Iterator[tuple[Any, RunState]]:
     for state in states:
         # One that another process makes is waited for there: its lock would refuse it.
         if state.state == "waiting":
-            gpus = 1 if state.run.plan.config.device.startswith("cuda") else 0
-            remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(make_run)
+            remote = ray.remote(num_cpus=threads, num_gpus=_gpus(state), max_retries=RETRIES)(make_run)
             yield (
                 remote.remote(
                     settings_anywhere(state.run.settings),
@@ -87,7 +113,7 @@ def _wait(
             _settle(ray, task, pending.pop(task))
         for state in states:
             if state.state == "elsewhere" and not is_held(state.record):
-                ended = finished(state.record)
+                ended = complete(state.record)
                 state.state = "done" if ended else "failed"
                 state.note = "" if ended else "stopped elsewhere; goes on with the same command"
         for state in pending.values():
@@ -101,9 +127,15 @@ def _settle(ray: Any, task: Any, state: RunState) -> None:
         why = ray.get(task)
     except ray.exceptions.RayError as error:
         why = f"lost {RETRIES + 1} times: {str(error).strip().splitlines()[0]}"
-    if not why and not finished(state.record):
-        why = f"there is no finished record at {state.record}: do all nodes share that folder?"
-    state.state, state.note = ("failed", why) if why else ("done", "")
+    # Asked before the record is: whoever holds it may finish it in between.
+    held_elsewhere = is_held(state.record)
+    if complete(state.record):
+        state.state, state.note = "done", ""
+    elif held_elsewhere:
+        state.state, state.note = "elsewhere", ""
+    else:
+        why = why or f"there is no finished record at {state.record}: do all nodes share that folder?"
+        state.state, state.note = "failed", why
 
 
 def _ray() -> Any:

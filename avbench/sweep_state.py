@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from avbench.checkpoints import any_checkpoint
 from avbench.errors import DataError
 from avbench.lock import is_held
 from avbench.records import read_record
+from avbench.resuming import checkpoint_folder
 from avbench.sweep_plan import SweepRun
 
 State = Literal["waiting", "running", "elsewhere", "done", "failed"]
@@ -26,6 +28,8 @@ class RunState:
         record, log: where its record and its messages are.
         state: "elsewhere" is a run that another process holds.
         note: how far it is, or why it failed.
+        record_before: when the record there was written as the run was started, in nanoseconds; None where
+            there was none. One that is no newer tells of an earlier attempt.
     """
 
     run: SweepRun
@@ -33,6 +37,7 @@ class RunState:
     log: Path
     state: State = "waiting"
     note: str = ""
+    record_before: int | None = None
 
 
 def states_of(runs: list[SweepRun], results: Path) -> list[RunState]:
@@ -45,7 +50,7 @@ def states_of(runs: list[SweepRun], results: Path) -> list[RunState]:
         record = run.plan.record_path(results)
         log = results / "logs" / record.relative_to(results / "runs").with_suffix("") / "run.log"
         state = RunState(run, record, log)
-        if finished(record):
+        if complete(record):
             state.state = "done"
         elif is_held(record):
             state.state = "elsewhere"
@@ -53,8 +58,14 @@ def states_of(runs: list[SweepRun], results: Path) -> list[RunState]:
     return found
 
 
-def finished(record: Path) -> bool:
-    """Return whether a run's record says that it is finished; a damaged one does not."""
+def complete(record: Path) -> bool:
+    """Return whether nothing of a run is left to do: its record is finished, and its exhibits are made.
+
+    As long as they are not, the checkpoints are there from which they can be.
+    """
+    results = record.parents[3]
+    if any_checkpoint(checkpoint_folder(results, record)):
+        return False
     try:
         return record.exists() and read_record(record).finished
     except DataError:
@@ -63,9 +74,12 @@ def finished(record: Path) -> bool:
 
 def settle(state: RunState, exit_code: int) -> None:
     """Take into account that the process of a run has ended."""
-    if exit_code == 0 and finished(state.record):
+    # Asked in this order: whoever holds it may finish it in between.
+    held_elsewhere = is_held(state.record)
+    if complete(state.record):
         state.state, state.note = "done", ""
-    elif exit_code != 0 and is_held(state.record):
+    # Not where it was killed: then it is held by its own loader processes, which end a little later.
+    elif exit_code > 0 and held_elsewhere:
         state.state, state.note = "elsewhere", ""
     else:
         state.state, state.note = "failed", why(state, exit_code)
@@ -73,7 +87,7 @@ def settle(state: RunState, exit_code: int) -> None:
 
 def why(state: RunState, exit_code: int) -> str:
     """Return in a line why a run did not finish: its record's error, or how its process ended."""
-    if state.record.exists():
+    if written(state.record) != state.record_before:
         try:
             ending = read_record(state.record).ending
         except DataError as error:
@@ -84,7 +98,17 @@ def why(state: RunState, exit_code: int) -> str:
             return ending.error.strip().splitlines()[-1]
     if exit_code < 0:
         return f"its process was killed by signal {-exit_code}; goes on with the same command"
+    if exit_code == 0:
+        return (
+            f"its process ended well, but there is no finished record at {state.record}: was code, a plugin "
+            "or the start changed meanwhile?"
+        )
     return last_line(state.log) or f"its process ended with code {exit_code}"
+
+
+def written(record: Path) -> int | None:
+    """Return when a record was written, in nanoseconds; None where there is none."""
+    return record.stat().st_mtime_ns if record.exists() else None
 
 
 def last_line(log: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -32,7 +33,7 @@ class SweepView:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
         self._began = time.monotonic()
-        self._told: dict[str, str] = {}
+        self._told: dict[Path, str] = {}
         self._live: Live | None = None
 
     def __enter__(self) -> SweepView:
@@ -53,10 +54,10 @@ class SweepView:
             self._live.update(self._table(states))
             return
         for each in states:
-            if self._told.get(each.run.label, "waiting") != each.state:
+            if self._told.get(each.record, "waiting") != each.state:
                 note = f": {each.note}" if each.state == "failed" else ""
                 say(self.console, f"{each.state:9} {each.run.label}{note} ({summary(states)})")
-            self._told[each.run.label] = each.state
+            self._told[each.record] = each.state
 
     def _table(self, states: Sequence[RunState]) -> Table:
         made = [each for each in states if each.state == "done"]

@@ -122,6 +122,19 @@ def test_a_full_disk_leaves_the_one_before(tmp_path, told, monkeypatch) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["000001"]
 
 
+def test_what_a_killed_process_left_is_cleared_away(tmp_path) -> None:
+    folder = tmp_path / "run"
+    for number in range(2):
+        save_checkpoint(folder, state(number), {})
+    # Killed while it removed an old one, and while it removed all.
+    (folder / ".000000.part").mkdir()
+    (tmp_path / ".run.part").mkdir()
+    save_checkpoint(folder, state(2), {})
+    assert sorted(each.name for each in folder.iterdir()) == ["000002", "000003"]
+    remove_checkpoints(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
 class Hostile:
     """Runs code where it is unpickled."""
 

@@ -194,6 +194,29 @@ def test_a_second_signal_stops_at_once(go, monkeypatch, tmp_path) -> None:
     assert go().record.finished
 
 
+def test_a_repetition_that_is_stopped_goes_on_without_again(go, monkeypatch, tmp_path, whole) -> None:
+    first = go("er", memory=6)
+    monkeypatch.setattr(Findings, "on_step", stop_at_step(3))
+    with pytest.raises(RunInterruptedError, match="The same command without --again goes on from the last"):
+        go("er", memory=6, again=True)
+    # The finished record stays until there is another.
+    assert read_record(first.path) == first.record
+    monkeypatch.undo()
+    repeated = go("er", memory=6)
+    assert len(repeated.record.timing.resumed) == 1
+    assert comparable(repeated.record) == comparable(whole)
+    assert go("er", memory=6).repeated
+
+
+def test_a_repetition_over_a_damaged_record_says_what_ended_it(go, monkeypatch) -> None:
+    path = go().path
+    path.write_text("{")
+    monkeypatch.setattr(Findings, "on_step", stop_at_step(1))
+    with pytest.raises(RunInterruptedError):
+        go(again=True)
+    assert read_record(path).ending.how == "interrupted"
+
+
 def test_an_interrupted_run_says_how_far_it_came(go, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(Findings, "on_step", stop_at_step(5))
     with pytest.raises(RunInterruptedError, match=r"interrupted after 1 of 2 stages"):

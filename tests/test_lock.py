@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from avbench.errors import RunError
+from avbench.errors import DataError, RunError
 from avbench.lock import held, is_held
 
 
@@ -75,4 +76,22 @@ def test_lock_leaves_nothing_behind(tmp_path: Path) -> None:
         assert list(path.parent.iterdir())
     assert list(path.parent.iterdir()) == []
     with held(path, "this run"), held(path.with_name("other.json"), "another"):
+        pass
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="File exists; free"), held(tmp_path / "file" / "a", "this run"):
+        pass
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        refused = pytest.raises(DataError, match="No space left on device")
+        with refused, held(tmp_path / "record.json", "this run"):
+            pass
+    # Nothing is left that would be taken for a holder.
+    with held(tmp_path / "record.json", "this run"):
         pass

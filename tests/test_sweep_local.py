@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from avbench import sweep_local
 from avbench.configuration import Layer
-from avbench.errors import InputError
+from avbench.devices import gpus
+from avbench.errors import DataError, InputError
 from avbench.lock import held, is_held
-from avbench.records import comparable, read_record
+from avbench.records import Ending, comparable, read_record, write_record
 from avbench.sweep_local import Slots, default_slots, run_here
 from avbench.sweep_plan import plan_sweep
-from avbench.sweep_state import RunState, states_of
+from avbench.sweep_state import RunState, settle, states_of, written
 from avbench.sweep_view import summary
 from avbench.sweep_worker import RunOptions
 
@@ -139,10 +141,84 @@ def test_what_another_process_makes_is_waited_for(sweep, tmp_path) -> None:
 
 
 def test_slots_are_gpus_or_cores() -> None:
-    assert default_slots(None, devices=0, cores=8, threads=2).free == [None] * 4
-    assert default_slots(None, devices=0, cores=2, threads=4).free == [None]
-    assert default_slots(3, devices=0, cores=2, threads=1).free == [None] * 3
-    assert default_slots(None, devices=2, cores=8, threads=1).free == [0, 1]
-    assert default_slots(3, devices=2, cores=8, threads=1).free == [0, 1, 0]
+    assert default_slots(None, gpus=[], cores=8, threads=2).free == [None] * 4
+    assert default_slots(None, gpus=[], cores=2, threads=4).free == [None]
+    assert default_slots(3, gpus=[], cores=2, threads=1).free == [None] * 3
+    assert default_slots(None, gpus=["2", "5"], cores=8, threads=1).free == ["2", "5"]
+    assert default_slots(3, gpus=["2", "5"], cores=8, threads=1).free == ["2", "5", "2"]
     with pytest.raises(InputError, match="less than 1"):
-        default_slots(0, devices=0, cores=1, threads=1)
+        default_slots(0, gpus=[], cores=1, threads=1)
+
+
+def test_gpus_are_those_that_this_process_may_use(monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-8932f937")
+    assert gpus() == ["3", "GPU-8932f937"]
+
+
+@pytest.fixture
+def state(tiny_stream, tmp_path, make_record) -> RunState:
+    """A run that was started, after an earlier attempt that was stopped."""
+    (state,) = states_of(
+        plan_sweep([{"strategy": "finetune"}], below=[Layer("test", {**tiny_stream, "threads": 1})]), tmp_path
+    )
+    write_record(
+        make_record("finetune").model_copy(update={"ending": Ending(how="interrupted")}), state.record
+    )
+    state.record_before, state.state = written(state.record), "running"
+    state.log.parent.mkdir(parents=True)
+    state.log.write_text("Error: this run is held by process 7\n")
+    return state
+
+
+def test_a_run_that_another_process_finished_or_makes_is_not_failed(state, make_record) -> None:
+    with held(state.record, "this run"):
+        settle(state, 1)
+        assert state.state == "elsewhere"
+        # Killed: what holds it are its own loader processes, so it is not waited for and started again.
+        settle(state, -9)
+        assert state.state == "failed"
+    write_record(make_record("finetune"), state.record)
+    settle(state, 1)
+    assert (state.state, state.note) == ("done", "")
+
+
+def test_the_record_of_an_earlier_attempt_does_not_say_why_this_one_failed(state) -> None:
+    settle(state, 1)
+    assert state.note == "Error: this run is held by process 7"
+    state.record_before = None
+    settle(state, 1)
+    assert state.note == "stopped; goes on with the same command"
+    state.record.unlink()
+    settle(state, 0)
+    assert "ended well, but there is no finished record" in state.note
+
+
+def test_one_that_cannot_be_started_does_not_stop_the_others(sweep, monkeypatch) -> None:
+    whole = sweep_local.write_text
+
+    def full(path, text, what) -> None:
+        if "fails-once" in text:
+            raise DataError("the settings could not be written: No space left on device")
+        whole(path, text, what)
+
+    monkeypatch.setattr(sweep_local, "write_text", full)
+    states = sweep({"strategy": ["fails-once", "finetune"]}, slots=1)
+    assert [each.state for each in states] == ["failed", "done"]
+    assert "it could not be started: the settings" in states[0].note
+
+
+def test_whatever_ends_a_sweep_leaves_no_run_behind(sweep, tmp_path) -> None:
+    seen: list[RunState] = []
+
+    def fail(states) -> None:
+        seen[:] = states
+        if is_held(states[0].record):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        sweep({"strategy": "finetune"}, fail)
+    assert not is_held(seen[0].record)
+    assert summary(seen) in ("0 done, 1 waiting, 0 failed", "1 done, 0 failed")

@@ -56,6 +56,8 @@ def test_the_command_line_separates_values_by_commas() -> None:
         ({"strategy": "er,,avcl"}, [], "a value is missing|cannot be read"),
         ({"strategy": ""}, [], "a value is missing"),
         ({}, ["memory=[1"], "cannot be read"),
+        ({}, ["memory=1", "memory=2"], "memory is given twice"),
+        ({"strategy": "er"}, ["strategy=avcl"], "strategy is given twice"),
     ],
 )
 def test_what_cannot_be_read_is_refused(texts, assignments, wanted) -> None:
@@ -86,7 +88,7 @@ def test_grids_are_read_from_a_file(tmp_path) -> None:
     assert read_grids(path) == [{"strategy": "er"}]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "er", "- er", "- {}", "a: [", "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", "er", "- er", "- {}", "a: [", "\x00", "1: 2"])
 def test_a_file_without_grids_is_refused(tmp_path, content) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text(content)

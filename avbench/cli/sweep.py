@@ -97,6 +97,10 @@ def sweep(
         raise InputError(f"--on: there is no {on!r}{did_you_mean(on, _PLACES)} (valid: {', '.join(_PLACES)})")
     if slurm and on != "slurm":
         raise InputError("--slurm is for --on slurm")
+    if jobs is not None and (on == "slurm" or (on == "ray" and "RAY_ADDRESS" in os.environ)):
+        raise InputError(
+            f"--jobs is for this machine: how many runs go at a time is up to the cluster ({on})"
+        )
     texts = {"strategy": strategy, "scenario": scenario, "seeds": seeds}
     given = {key: text for key, text in texts.items() if text is not None}
     if grid is not None and (given or assignments):
@@ -108,6 +112,8 @@ def sweep(
     named = {"plugins": plugin or None, "data": data or os.environ.get("AVBENCH_DATA"), "device": device}
     shared |= {key: value for key, value in named.items() if value is not None}
     runs = plan_sweep(grids, below=[Layer("the command line", shared)])
+    # A grid may say otherwise than --threads; who makes room for a run makes it for the largest.
+    threads = max(each.plan.config.threads for each in runs)
     if dry_run:
         _show_plan(runs, results, jobs=jobs, threads=threads)
         return
@@ -164,14 +170,17 @@ def _where(state: RunState) -> Path:
 
 
 def _slots(states: list[RunState], jobs: int | None, threads: int) -> Slots:
-    import torch
-
-    from avbench.devices import cores
+    from avbench.devices import cores, gpus
     from avbench.sweep_local import default_slots
 
-    on_gpu = any(each.run.plan.config.device.startswith("cuda") for each in states)
-    devices = torch.cuda.device_count() if on_gpu else 0
-    return default_slots(jobs, devices=devices, cores=cores(), threads=threads)
+    used = {each.run.plan.config.device for each in states}
+    if not used <= {"cpu", "cuda:0"}:
+        raise InputError(
+            f"device {max(used)}: a sweep gives each run a GPU of its own; give cuda, and choose GPUs with "
+            "CUDA_VISIBLE_DEVICES"
+        )
+    found = gpus() if "cuda:0" in used else []
+    return default_slots(jobs, gpus=found, cores=cores(), threads=threads)
 
 
 def _show_plan(runs: list[SweepRun], results: Path, *, jobs: int | None, threads: int) -> None:
@@ -201,10 +210,12 @@ def _show_plan(runs: list[SweepRun], results: Path, *, jobs: int | None, threads
         table.add_row(each.run.label, each.state, clock(needed.seconds), by)
     console.print(table)
     at_once = len(_slots(states, jobs, threads).free)
+    # No run is shorter for having others beside it.
+    seconds = max([sum(left) / at_once, *left])
     disk = max(checkpoints) * min(at_once, len(left)) + clips_to_render([each.run.plan for each in states])
     console.print(
         f"{len(states)} runs, {len(left)} to make, {at_once} at a time: about "
-        f"{clock(sum(left) / at_once)} (h:mm:ss or m:ss), and up to {disk / 2**20:.0f} MiB of disk on the "
+        f"{clock(seconds)} (h:mm:ss or m:ss), and up to {disk / 2**20:.0f} MiB of disk on the "
         "way (checkpoints, rendered clips)",
         soft_wrap=True,
     )

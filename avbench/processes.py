@@ -19,8 +19,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed as distributed
-from torch import Tensor
+from torch import Tensor, distributed
 
 from avbench.errors import InputError, RunError
 
@@ -29,8 +28,8 @@ Item = TypeVar("Item")
 TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others; torchrun ends all when one fails, long before."""
 
-# How many `alone` blocks this process is in.
-_alone = 0
+# One entry for every `alone` block that this process is in.
+_alone: list[None] = []
 
 
 def count() -> int:
@@ -83,12 +82,11 @@ def joined() -> Iterator[None]:
 @contextmanager
 def alone() -> Iterator[None]:
     """Let this process work for itself within a `with` block: as if it were the only one."""
-    global _alone
-    _alone += 1
+    _alone.append(None)
     try:
         yield
     finally:
-        _alone -= 1
+        _alone.pop()
 
 
 def share(items: Sequence[Item]) -> Sequence[Item]:
@@ -215,7 +213,7 @@ class _GatherWithGradient(torch.autograd.Function):
 
 
 def _several() -> bool:
-    return _alone == 0 and distributed.is_available() and distributed.is_initialized()
+    return not _alone and distributed.is_available() and distributed.is_initialized()
 
 
 @contextmanager
@@ -225,8 +223,8 @@ def _together() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise RunError(
-            f"process {rank()} of {count()} lost the others ({str(error).splitlines()[0]}): see what they say; "
-            "the same command goes on from the last checkpoint"
+            f"process {rank()} of {count()} lost the others ({str(error).splitlines()[0]}): see what they "
+            "say; the same command goes on from the last checkpoint"
         ) from error
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-
 # What all processes of a run must draw alike: names, or how they begin.
 _COMMON = ("shuffle", "start/")
 

@@ -7,8 +7,10 @@ A checkpoint is a folder with a number, later ones higher:
 
 Both are written into a folder beside it, flushed to the disk, and renamed into place together; the last two
 are kept. Of several processes that make a run each writes its own state, state-<rank>.pt, and the checkpoint
-takes its place when all have: it is whole where every process finds its own so. Reading takes the newest whose checksum holds, with `torch.load(weights_only=True)`, which makes
-tensors and plain data only.
+takes its place when all have: it is whole where every process finds its own so.
+
+Reading takes the newest whose checksum holds, with `torch.load(weights_only=True)`, which makes tensors and
+plain data only.
 """
 
 from __future__ import annotations
@@ -185,8 +187,8 @@ def _in_all(work: Callable[[], Result]) -> list[Result | None]:
         done = work()
     # torch tells some failures of writing as RuntimeError.
     except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
-        reason = reason or type(error).__name__
+        told = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        reason = told or type(error).__name__
     outcomes = processes.gathered((done, reason))
     for _, why in outcomes:
         if why:
@@ -204,7 +206,7 @@ def _write_state(path: Path, state: Mapping[str, Any]) -> dict[str, Any]:
     if not path.parent.is_dir():
         raise OSError(
             errno.ENOENT,
-            f"{path.parent}, made by process 0, is not here: hosts must share the results folder",
+            f"{path.parent} of process 0 is not here: hosts must share the results folder",
         )
     with path.open("wb") as file:
         checked = _Checked(file)

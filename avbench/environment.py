@@ -44,7 +44,10 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: str) -> dict[str, str]:
-    """Return the processor, cores this process may use, memory, accelerator of `device`, and processes if several."""
+    """Return the processor, the cores this process may use, the memory, and the accelerator of `device`.
+
+    Of a run that several processes make also their number.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = {
         "system": f"{platform.system()} {platform.machine()}",

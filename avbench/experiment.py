@@ -4,8 +4,8 @@ A run that ends early leaves a record too, which says how it ended and holds wha
 the next call goes on from its last checkpoint (`avbench.resuming`). A finished run is not repeated, and never
 replaced by one that did not finish.
 
-Of several processes that make a run (`avbench.processes`) the first holds its lock, writes its record, logs and
-shows how it goes, and makes the exhibits; all train, measure and save.
+Of several processes that make a run (`avbench.processes`) the first holds its lock, writes its record, logs,
+shows how it goes and makes the exhibits; all train, measure and save.
 """
 
 from __future__ import annotations
@@ -352,15 +352,8 @@ def _check_alike(strategy: ContinualPretraining) -> None:
     if processes.count() == 1:
         return
     evaluated = strategy.method.evaluated_model(strategy.model)
-    modules = {str(number): each for number, each in enumerate([*modules_of(strategy), evaluated])}
-    digest = fingerprint(
-        {
-            f"{number}.{name}": value
-            for number, each in modules.items()
-            for name, value in each.state_dict().items()
-        }
-    )
-    if len(set(processes.gathered(digest))) > 1:
+    digests = [fingerprint(each.state_dict()) for each in (*modules_of(strategy), evaluated)]
+    if any(each != digests for each in processes.gathered(digests)):
         raise RunError(
             f"the {processes.count()} processes have come to different parameters: start them with the same "
             "command, clips, start and versions; if they were, the method is not right over several processes"

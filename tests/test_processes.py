@@ -140,9 +140,9 @@ def compare():
         with processes.alone():
             whole = gradients(name, batches, **settings)
         assert ours.keys() == whole.keys()
-        for key, value in ((key, value) for key, value in whole.items() if not key.startswith("kept")):
-            bound = 2e-5 * float(value.abs().max()) + 1e-7
-            torch.testing.assert_close(ours[key], value, rtol=1e-4, atol=bound, msg=lambda text: f"{name} {key} {text}")
+        for key in [key for key in whole if not key.startswith("kept")]:
+            bound = 2e-5 * float(whole[key].abs().max()) + 1e-7
+            assert torch.allclose(ours[key], whole[key], rtol=1e-4, atol=bound), f"{name} {settings}: {key}"
         bits = {key: value.numpy().tobytes() for key, value in ours.items()}
         assert all(each == bits for each in processes.gathered(bits)), f"{name}: not alike in all processes"
 
@@ -197,32 +197,35 @@ def run(folder, **changes):
         checkpoint_minutes=0, console=Console(file=sys.stderr, width=200),
     )
 
-def all_strategies():
+ER = {"strategy": "er", "memory": 7, "epochs": 2}
+
+def both():
     for name in strategies:
-        run("two", strategy=name)
+        run("two", **(ER if name == "er" else {"strategy": name}))
 
 def refused():
     run("refused", strategy="agem")
 
-def struck():
+def struck(number, after):
+    # One of the two gets a signal in the midst of its so manieth step.
     from avbench.training import ContinualPretraining
-    step, left = ContinualPretraining.step, [5]
-    def dying(self, batch):
-        left[0] -= self._observed
-        if left[0] == 0 and processes.rank() == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return step(self, batch)
-    ContinualPretraining.step = dying
-    # Steps that measure memory are taken alone.
-    ContinualPretraining._observed = property(lambda self: self.observer is not None)
-    run("killed", strategy="er")
+    untouched, steps = ContinualPretraining.step, []
+    def step(self, batch):
+        if processes.rank() == 1:  # steps that measure memory are taken alone
+            steps.append(batch)
+            if len(steps) == after:
+                os.kill(os.getpid(), number)
+        return untouched(self, batch)
+    ContinualPretraining.step = step
+    run("killed", **ER)
 
-assert fork(1, lambda: run("one", strategy="er")) == [0]
-assert fork(2, all_strategies) == [0, 0]
+assert fork(1, lambda: run("one", **ER)) == [0]
+assert fork(2, both) == [0, 0]
 assert fork(2, refused) == [1, 1]
-assert fork(2, struck) == [1, -signal.SIGKILL]
-assert fork(1, lambda: run("killed", strategy="er")) == [1]
-assert fork(2, lambda: run("killed", strategy="er")) == [0, 0]
+assert fork(2, lambda: struck(signal.SIGTERM, 2)) == [1, 1]
+assert fork(2, lambda: struck(signal.SIGKILL, 3)) == [1, -signal.SIGKILL]
+assert fork(1, lambda: run("killed", **ER)) == [1]
+assert fork(2, lambda: run("killed", **ER)) == [0, 0]
 """
 
 
@@ -233,9 +236,9 @@ def only(folder: Path, strategy: str) -> RunRecord:
 
 def test_runs_of_two_processes(tmp_path: Path, tiny_stream) -> None:
     # Batches of 7 and of 1 clip; 3 batches of the gallery.
-    settings = {**tiny_stream, "threads": 1, "memory": 7, "batch_size": 7, "epochs": 1}
+    settings = {**tiny_stream, "threads": 1, "batch_size": 7, "epochs": 1}
     said = forked(_RUNS, settings, str(tmp_path), OVER_PROCESSES)
-    one, two, killed = (only(tmp_path / folder, "er") for folder in ("one", "two", "killed"))
+    one, two, killed = (only(tmp_path / folder / "runs", "er") for folder in ("one", "two", "killed"))
     assert two.finished
     assert two.environment.hardware["processes"] == "2"
     assert "processes" not in one.environment.hardware
@@ -247,16 +250,16 @@ def test_runs_of_two_processes(tmp_path: Path, tiny_stream) -> None:
     assert {kind.kind: kind.bytes for kind in two.memory.kinds} == {
         kind.kind: kind.bytes for kind in one.memory.kinds
     }
-    assert [(each.stage, each.epoch) for each in two.losses] == [(each.stage, each.epoch) for each in one.losses]
-    assert [each.losses["loss"] for each in two.losses] == pytest.approx(
-        [each.losses["loss"] for each in one.losses], rel=0.1
-    )
-    # Killed in mid-run and continued by two: to the bit.
+    losses = {(each.stage, each.epoch): each.losses["loss"] for each in two.losses}
+    expected = {(each.stage, each.epoch): each.losses["loss"] for each in one.losses}
+    assert losses == pytest.approx(expected, rel=0.2)
+    # Stopped, killed, and continued by two: to the bit.
     assert comparable(killed) == comparable(two)
-    assert len(killed.timing.resumed) == 1
+    assert len(killed.timing.resumed) == 2
+    assert "RunInterruptedError of process 0" in said
     assert "RunError of process 0: process 0 of 2 lost the others" in said
     assert "is of 2 process(es), and here are 1" in said
-    assert {each.strategy for each in read_records(tmp_path / "two")} == set(OVER_PROCESSES)
+    assert {each.strategy for each in read_records(tmp_path / "two" / "runs")} == set(OVER_PROCESSES)
     assert "agem is not made for several processes" in said
     assert not list((tmp_path / "refused").glob("**/*.json"))
 
@@ -272,7 +275,7 @@ def test_torchrun(tmp_path: Path, tiny_stream) -> None:
         capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert only(tmp_path, "er").finished
+    assert only(tmp_path / "runs", "er").finished
     # One of the two tells.
     assert done.stdout.count("record  ") == 1
     assert done.stderr.count("task 2/2 second, epoch 1/1") == 1

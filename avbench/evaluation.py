@@ -26,7 +26,7 @@ class Gallery:
 
     Attributes:
         clips: batches of all its clips, whole and not augmented; iterated once an evaluation, in the
-            same order each time. Of several processes each gets every so manieth batch.
+            same order each time; of several processes each is dealt its share of them.
         task_of_clip: (N,) int64, in that order: the task whose query a clip is, -1 for clips that stand
             in the gallery only.
         tasks: names of the tasks.

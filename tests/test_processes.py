@@ -207,7 +207,7 @@ def refused():
     run("refused", strategy="agem")
 
 def struck(number, after):
-    # One of the two gets a signal in the midst of its so manieth step.
+    # One of the two gets a signal in the midst of a step.
     from avbench.training import ContinualPretraining
     untouched, steps = ContinualPretraining.step, []
     def step(self, batch):
@@ -302,6 +302,12 @@ def test_capacity_is_divided() -> None:
     assert RehearsalMemory("8kB")._budget == 2666
     with pytest.raises(InputError, match="2 cannot be divided among 3 processes"):
         RehearsalMemory(2)
+
+
+def test_a_method_says_for_itself_that_it_is_right_over_processes() -> None:
+    er = catalogue("strategy").get("er").cls
+    assert er.over_processes
+    assert not type("Mine", (er,), {}).over_processes  # type: ignore[attr-defined]
 
 
 def test_processes_shuffle_alike_and_draw_their_own_masks() -> None:

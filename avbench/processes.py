@@ -223,8 +223,8 @@ def _together() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise RunError(
-            f"process {rank()} of {count()} lost the others ({str(error).splitlines()[0]}): see what they "
-            "say; the same command goes on from the last checkpoint"
+            f"process {rank()} of {count()} lost the others ({str(error).split('. ')[0]}): see what they say; "
+            "the same command goes on from the last checkpoint"
         ) from error
 
 

@@ -18,9 +18,9 @@ from avbench.records import RunRecord, comparable, read_records
 from avbench.registry import catalogue
 from avbench.rehearsal import RehearsalMemory
 
-OVER_PROCESSES = sorted(
-    name for name, plugin in catalogue("strategy").plugins.items() if plugin.cls.over_processes
-)
+# Methods whose gradients are those of one process where they draw alike, and others, which are only run.
+SAME_GRADIENTS = ("finetune", "er", "der", "der-pp", "lwf", "si")
+RUN = ("er", "lwf", "si", "multitask", "random", "mats", "avcl", "avcl-plus")
 
 # Imports once, then forks the processes: imports are most of a small run's time. The parent never computes,
 # so that its children may. Each piece of work is made by `count` processes, which find each other as those of
@@ -237,8 +237,8 @@ def only(folder: Path, strategy: str) -> RunRecord:
 def test_runs_of_two_processes(tmp_path: Path, tiny_stream) -> None:
     # Batches of 7 and of 1 clip; 3 batches of the gallery.
     settings = {**tiny_stream, "threads": 1, "batch_size": 7, "epochs": 1}
-    said = forked(_RUNS, settings, str(tmp_path), OVER_PROCESSES)
-    one, two, killed = (only(tmp_path / folder / "runs", "er") for folder in ("one", "two", "killed"))
+    said = forked(_RUNS, settings, str(tmp_path), RUN)
+    one, two, killed = (only(tmp_path / folder, "er") for folder in ("one", "two", "killed"))
     assert two.finished
     assert two.environment.hardware["processes"] == "2"
     assert "processes" not in one.environment.hardware
@@ -259,7 +259,7 @@ def test_runs_of_two_processes(tmp_path: Path, tiny_stream) -> None:
     assert "RunInterruptedError of process 0" in said
     assert "RunError of process 0: process 0 of 2 lost the others" in said
     assert "is of 2 process(es), and here are 1" in said
-    assert {each.strategy for each in read_records(tmp_path / "two" / "runs")} == set(OVER_PROCESSES)
+    assert {each.strategy for each in read_records(tmp_path / "two")} == set(RUN)
     assert "agem is not made for several processes" in said
     assert not list((tmp_path / "refused").glob("**/*.json"))
 
@@ -275,7 +275,7 @@ def test_torchrun(tmp_path: Path, tiny_stream) -> None:
         capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert only(tmp_path / "runs", "er").finished
+    assert only(tmp_path, "er").finished
     # One of the two tells.
     assert done.stdout.count("record  ") == 1
     assert done.stderr.count("task 2/2 second, epoch 1/1") == 1
@@ -302,6 +302,11 @@ def test_capacity_is_divided() -> None:
     assert RehearsalMemory("8kB")._budget == 2666
     with pytest.raises(InputError, match="2 cannot be divided among 3 processes"):
         RehearsalMemory(2)
+
+
+def test_methods_that_are_right_over_processes_are_those_that_are_tried_here() -> None:
+    said = {name for name, found in catalogue("strategy").plugins.items() if found.cls.over_processes}
+    assert said == {*SAME_GRADIENTS, *RUN}
 
 
 def test_a_method_says_for_itself_that_it_is_right_over_processes() -> None:

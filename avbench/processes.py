@@ -222,8 +222,10 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        # What follows the first sentence is advice about torch.
+        reason = str(error).split(". ")[0]
         raise RunError(
-            f"process {rank()} of {count()} lost the others ({str(error).split('. ')[0]}): see what they say; "
+            f"process {rank()} of {count()} lost the others ({reason}): see what they say; "
             "the same command goes on from the last checkpoint"
         ) from error
 

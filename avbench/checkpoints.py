@@ -6,30 +6,37 @@ A checkpoint is a folder with a number, later ones higher:
     <folder>/<number>/checkpoint.json   what it is of, and length and checksum of state.pt
 
 Both are written into a folder beside it, flushed to the disk, and renamed into place together; the last two
-are kept. Reading takes the newest whose checksum holds, with `torch.load(weights_only=True)`, which makes
-tensors and plain data only.
+are kept. Of several processes that make a run each writes its own state, state-<rank>.pt, and the checkpoint
+takes its place when all have: it is whole where every process finds its own so.
+
+Reading takes the newest whose checksum holds, with `torch.load(weights_only=True)`, which makes tensors and
+plain data only.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 import xxhash
 
-from avbench.errors import DataError
+from avbench import processes
+from avbench.errors import DataError, RunError
 from avbench.files import folder_to_disk
 
+Result = TypeVar("Result")
+
 KEPT = 2
-_STATE, _ABOUT = "state.pt", "checkpoint.json"
+_ABOUT = "checkpoint.json"
 
 
 @dataclass(frozen=True)
@@ -67,41 +74,31 @@ class _Checked:
 def save_checkpoint(folder: Path, state: Mapping[str, Any], about: Mapping[str, Any]) -> Path:
     """Write a checkpoint into `folder` and remove all but the last two; return its path.
 
+    Of several processes all call this at the same step.
+
     Args:
-        folder: of one run's checkpoints; made if need be. One process at a time writes there.
+        folder: of one run's checkpoints; made if need be. One run at a time writes there.
         state: tensors and plain data.
         about: what it is of: JSON data.
 
     Raises:
         DataError: it could not be written, for instance because the disk is full; earlier ones stay.
     """
-    number = max(_numbers(folder), default=0) + 1
+    number = processes.of_first(max(_numbers(folder), default=0) + 1)
     beside, path = folder / f".{number:06d}.part", folder / f"{number:06d}"
+    first = processes.rank() == 0
     try:
-        for left in folder.glob(".*.part"):
-            # A process that was killed while it wrote one, or removed one, left it.
-            shutil.rmtree(left, ignore_errors=True)
-        beside.mkdir(parents=True)
-        with (beside / _STATE).open("wb") as file:
-            checked = _Checked(file)
-            torch.save(dict(state), checked)  # type: ignore[arg-type]
-            _to_disk(file)
-        signed = {**about, "bytes": checked.length, "xxh3_128": checked.checksum}
-        with (beside / _ABOUT).open("wb") as file:
-            file.write(json.dumps(signed, indent=2).encode())
-            _to_disk(file)
-        folder_to_disk(beside)
-        beside.rename(path)
-        folder_to_disk(folder)
-    # torch tells some failures of writing as RuntimeError.
-    except (OSError, RuntimeError) as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        _in_all(lambda: _make_anew(beside) if first else None)
+        signatures = _in_all(lambda: _write_state(beside / _state_name(), state))
+        _in_all(lambda: _put_in_place(beside, path, about, signatures) if first else None)
+    except _NotWrittenError as error:
+        if first:
+            shutil.rmtree(beside, ignore_errors=True)
         raise DataError(
-            f"the checkpoint {path} could not be written: {reason}; free space and give the same command "
+            f"the checkpoint {path} could not be written: {error}; free space and give the same command "
             "again, which goes on from the checkpoint before, or run without any (--no-checkpoints)"
         ) from error
-    for old in sorted(_numbers(folder))[:-KEPT]:
+    for old in sorted(_numbers(folder))[:-KEPT] if first else []:
         _remove(folder / f"{old:06d}")
     return path
 
@@ -115,13 +112,20 @@ def last_checkpoint(
         folder: of one run's checkpoints; it may be missing.
         device: where tensors go that were on an accelerator; others stay on the CPU.
         tell: is told of every checkpoint that is passed over because it is damaged, with the reason.
+
+    Raises:
+        RunError: it was made by another number of processes.
     """
-    for number in sorted(_numbers(folder), reverse=True):
-        path = folder / f"{number:06d}"
+    for number in processes.of_first(sorted(_numbers(folder), reverse=True)):
+        found, damage = None, ""
         try:
-            return read_checkpoint(path, device=device)
+            found = read_checkpoint(folder / f"{number:06d}", device=device)
         except DataError as error:
-            tell(f"{error}: passed over")
+            damage = str(error)
+        damages = [each for each in processes.gathered(damage) if each]
+        if not damages:
+            return found
+        tell(f"{damages[0]}: passed over")
     return None
 
 
@@ -130,13 +134,20 @@ def read_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> Checkp
 
     Raises:
         DataError: it is incomplete, damaged, or holds anything but tensors and plain data.
+        RunError: it was made by another number of processes.
     """
     try:
         about = json.loads((path / _ABOUT).read_bytes())
-        length, checksum = about.pop("bytes"), about.pop("xxh3_128")
-        state_file = path / _STATE
-        if state_file.stat().st_size != length or _checksum(state_file) != checksum:
-            raise DataError(f"the checkpoint {path} is damaged: {_STATE} is not what was written")
+        signatures = about.pop("processes") if "processes" in about else [_signature_of(about)]
+        if len(signatures) != processes.count():
+            raise RunError(
+                f"the checkpoint {path} is of {len(signatures)} process(es), and here are "
+                f"{processes.count()}: go on with as many, or start over with --again"
+            )
+        signature = signatures[processes.rank()]
+        state_file = path / _state_name()
+        if state_file.stat().st_size != signature["bytes"] or _checksum(state_file) != signature["xxh3_128"]:
+            raise DataError(f"the checkpoint {path} is damaged: {state_file.name} is not what was written")
         state = torch.load(
             state_file,
             weights_only=True,
@@ -163,6 +174,72 @@ def remove_checkpoints(folder: Path) -> None:
     shutil.rmtree(folder.with_name(f".{folder.name}.part"), ignore_errors=True)
     if folder.is_dir():
         _remove(folder)
+
+
+class _NotWrittenError(Exception):
+    """A process could not write its part of a checkpoint."""
+
+
+def _in_all(work: Callable[[], Result]) -> list[Result | None]:
+    """Do `work` in every process and return what it returns in each, in order of rank.
+
+    Raises _NotWrittenError in every process where it fails in one.
+    """
+    done, reason = None, ""
+    try:
+        done = work()
+    # torch tells some failures of writing as RuntimeError.
+    except (OSError, RuntimeError) as error:
+        told = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        reason = told or type(error).__name__
+    outcomes = processes.gathered((done, reason))
+    for _, why in outcomes:
+        if why:
+            raise _NotWrittenError(why)
+    return [each for each, _ in outcomes]
+
+
+def _make_anew(folder: Path) -> None:
+    for left in folder.parent.glob(".*.part"):
+        # A process that was killed while it wrote one, or removed one, left it.
+        shutil.rmtree(left, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def _write_state(path: Path, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Write one process's state; return its length and checksum."""
+    if not path.parent.is_dir():
+        raise OSError(
+            errno.ENOENT,
+            f"{path.parent} of process 0 is not here: hosts must share the results folder",
+        )
+    with path.open("wb") as file:
+        checked = _Checked(file)
+        torch.save(dict(state), checked)  # type: ignore[arg-type]
+        _to_disk(file)
+    return {"bytes": checked.length, "xxh3_128": checked.checksum}
+
+
+def _put_in_place(
+    beside: Path, path: Path, about: Mapping[str, Any], signatures: Sequence[dict[str, Any] | None]
+) -> None:
+    signed = {**about, "processes": signatures}
+    if len(signatures) == 1:
+        signed = {**about, **(signatures[0] or {})}
+    with (beside / _ABOUT).open("wb") as file:
+        file.write(json.dumps(signed, indent=2).encode())
+        _to_disk(file)
+    folder_to_disk(beside)
+    beside.rename(path)
+    folder_to_disk(path.parent)
+
+
+def _signature_of(about: dict[str, Any]) -> dict[str, Any]:
+    return {name: about.pop(name) for name in ("bytes", "xxh3_128")}
+
+
+def _state_name() -> str:
+    return "state.pt" if processes.count() == 1 else f"state-{processes.rank()}.pt"
 
 
 def _numbers(folder: Path) -> list[int]:

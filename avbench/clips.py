@@ -89,7 +89,8 @@ def patchify_video(frames: Tensor, patch_size: int = 16) -> Tensor:
     batch, times, height, width, channels = frames.shape
     rows, columns = height // patch_size, width // patch_size
     cut = frames.reshape(batch, times, rows, patch_size, columns, patch_size, channels)
-    return cut.permute(0, 1, 2, 4, 3, 5, 6).reshape(batch, times * rows * columns, -1)
+    values = patch_size**2 * channels
+    return cut.permute(0, 1, 2, 4, 3, 5, 6).reshape(batch, times * rows * columns, values)
 
 
 def patchify_audio(spectrogram: Tensor, patch_size: int = 16) -> Tensor:
@@ -97,7 +98,7 @@ def patchify_audio(spectrogram: Tensor, patch_size: int = 16) -> Tensor:
     batch, time, bins = spectrogram.shape
     steps, bands = time // patch_size, bins // patch_size
     cut = spectrogram.reshape(batch, steps, patch_size, bands, patch_size)
-    return cut.permute(0, 1, 3, 2, 4).reshape(batch, steps * bands, -1)
+    return cut.permute(0, 1, 3, 2, 4).reshape(batch, steps * bands, patch_size**2)
 
 
 def unpatchify_video(patches: Tensor, geometry: ClipGeometry) -> Tensor:

@@ -9,17 +9,20 @@ from typing import Any
 
 import torch
 
+from avbench import processes
 from avbench.errors import InputError
 
 
 def available_device(name: str) -> str:
     """Return `name` as a device of this machine; "auto" is the first GPU if there is one, else the CPU.
 
+    Of several processes that make a run each has a GPU of its own: for "auto" and "cuda" that of its number.
+
     Raises:
-        InputError: it is no device, or not there.
+        InputError: it is no device, or not there, or one GPU is named for several processes.
     """
     if name == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -29,9 +32,12 @@ def available_device(name: str) -> str:
     if device.type != "cuda":
         raise InputError(f"device: {name!r} is not supported (valid: auto, cpu, cuda, cuda:1, ...)")
     there = torch.cuda.device_count()
-    if (device.index or 0) >= there:
-        raise InputError(f"device: {name!r} is not there: this machine has {there} CUDA device(s)")
-    return f"cuda:{device.index or 0}"
+    if device.index is not None and processes.count() > 1:
+        raise InputError(f"device: {name!r} is one device for {processes.count()} processes: say cuda")
+    index = processes.local_rank() if device.index is None else device.index
+    if index >= there:
+        raise InputError(f"device: cuda:{index} is not there: this machine has {there} CUDA device(s)")
+    return f"cuda:{index}"
 
 
 def cores() -> int:

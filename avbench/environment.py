@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 import avbench
+from avbench import processes
 from avbench.records import Environment
 
 # What can change a score or a time. Those not installed (some are optional) are left out.
@@ -43,13 +44,18 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: str) -> dict[str, str]:
-    """Return the processor, the cores this process may use, the memory, and the accelerator of `device`."""
+    """Return the processor, the cores this process may use, the memory, and the accelerator of `device`.
+
+    Of a run that several processes make also their number.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": str(cores),
     }
+    if processes.count() > 1:
+        found["processes"] = str(processes.count())
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         found["memory"] = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB"
     if torch.device(device).type == "cuda":

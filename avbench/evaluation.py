@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from avbench import processes
 from avbench.backbone.model import CAVMAE
 from avbench.clips import ClipBatch
 from avbench.errors import RunError
@@ -24,7 +26,7 @@ class Gallery:
 
     Attributes:
         clips: batches of all its clips, whole and not augmented; iterated once an evaluation, in the
-            same order each time.
+            same order each time; of several processes each is dealt its share of them.
         task_of_clip: (N,) int64, in that order: the task whose query a clip is, -1 for clips that stand
             in the gallery only.
         tasks: names of the tasks.
@@ -62,19 +64,22 @@ def embed(
     """Return unit embeddings of sounds and of videos, (N, D) float32 each, in the order of `batches`.
 
     In float32 whatever the precision of training, so that precisions can be compared. The model is left
-    in the mode (training or not) it was in.
+    in the mode (training or not) it was in. Of several processes each embeds the batches dealt to it, and all
+    return the embeddings of all: batches are the same with any number of processes, and so is every bit.
     """
     was_training = model.training
     model.train(False)
-    audio, video = [], []
+    own = []
     try:
         with torch.inference_mode():
             for batch in batches:
                 heard, seen = model.embed(batch.to(device))
-                audio.append(heard.float().cpu().numpy())
-                video.append(seen.float().cpu().numpy())
+                own.append((heard.float().cpu().numpy(), seen.float().cpu().numpy()))
     finally:
         model.train(was_training)
+    # The first batch of each process, then the second of each: the order in which they were dealt.
+    rounds = zip_longest(*processes.gathered(own))
+    audio, video = zip(*(batch for each in rounds for batch in each if batch is not None), strict=True)
     return np.concatenate(audio), np.concatenate(video)
 
 

@@ -3,13 +3,17 @@
 A run that ends early leaves a record too, which says how it ended and holds what was measured until then;
 the next call goes on from its last checkpoint (`avbench.resuming`). A finished run is not repeated, and never
 replaced by one that did not finish.
+
+Of several processes that make a run (`avbench.processes`) the first holds its lock, writes its record, logs,
+shows how it goes and makes the exhibits; all train, measure and save.
 """
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from avbench import processes
 from avbench.accounting import memory_account
 from avbench.backbone.model import CAVMAE
 from avbench.backbone.sizes import BACKBONES
@@ -24,7 +29,7 @@ from avbench.checkpoints import any_checkpoint, remove_checkpoints
 from avbench.configuration import RunConfig
 from avbench.devices import compute_exactly
 from avbench.environment import environment
-from avbench.errors import AvbenchError, DataError, RunError
+from avbench.errors import AvbenchError, DataError, InputError, RunError
 from avbench.evaluation import measure_retrieval
 from avbench.exhibiting import leave_exhibits
 from avbench.findings import Findings, record_of
@@ -38,7 +43,8 @@ from avbench.progress import RunProgress, StagePlan, say
 from avbench.randomness import Randomness
 from avbench.records import Ending, RunRecord, log_folder, read_record, write_record
 from avbench.resuming import DEFAULT_MINUTES, Checkpointer, checkpoint_folder, resume
-from avbench.start import make_modules
+from avbench.settings import TrainingSettings
+from avbench.start import fingerprint, make_modules
 from avbench.step_memory import modules_of, step_memory
 from avbench.steps import StepReport, TrainingObserver
 from avbench.streaming import Stream, make_stream, open_store
@@ -105,12 +111,16 @@ def run_experiment(
         console: where progress is shown; standard error by default.
 
     Raises:
-        InputError, DataError: clips, start, strategy or a logger cannot be had.
+        InputError, DataError: clips, start, strategy or a logger cannot be had; or several processes are to
+            make a run of a method that is not known to be right over several.
         RunError: training failed, or another process is making this very run.
         RunInterruptedError: Ctrl-C, or a request to terminate.
     """
-    console = console or Console(stderr=True)
     log = check_kinds(log)
+    first = processes.rank() == 0
+    if not first:
+        console, log = Console(stderr=True, quiet=True), ()
+    console = console or Console(stderr=True)
     torch.set_num_threads(config.threads)
     findings = Findings()
     with compute_exactly():
@@ -122,14 +132,10 @@ def run_experiment(
                 "interrupted before training began; the same command goes on with preparing"
             ) from None
         path = parts.plan.record_path(results)
-        with held(path, f"this run ({parts.plan.name})"):
-            earlier = read_record(path) if path.exists() and not again else None
+        with held(path, f"this run ({parts.plan.name})") if first else nullcontext():
             folder = checkpoint_folder(results, path)
-            if again:
-                remove_checkpoints(folder)
-            # Checkpoints go when all is made: where there are any, exhibits are lacking, or a repetition of
-            # the run was stopped.
-            if earlier is None or not earlier.finished or any_checkpoint(folder):
+            earlier, whole = processes.of_first(_left(path, folder, again=again) if first else (None, False))
+            if earlier is None or not earlier.finished or not whole:
                 saving = _Saving(folder, checkpoint_minutes, again)
                 warn = partial(say, console, style="yellow")
                 with Tracking(log, log_folder(results, path), parts.header, findings, warn=warn) as tracking:
@@ -137,16 +143,32 @@ def run_experiment(
                 repeated = False
             else:
                 record, repeated = earlier, True
-            remove_checkpoints(folder)
+            if first:
+                remove_checkpoints(folder)
             return Outcome(record, path, repeated)
+
+
+def _left(path: Path, folder: Path, *, again: bool) -> tuple[RunRecord | None, bool]:
+    """Return the record that there is, and whether nothing is left to be made of its run."""
+    earlier = read_record(path) if path.exists() and not again else None
+    if again:
+        remove_checkpoints(folder)
+    # Checkpoints go when all is made: where there are any, exhibits are lacking, or a repetition of the run
+    # was stopped.
+    return earlier, not any_checkpoint(folder)
 
 
 def _prepare(config: RunConfig, console: Console) -> _Parts:
     """Open the clips, make the model, and fill in the record as far as it is known before the run."""
     plan = plan_run(config)
     config = plan.config
+    if processes.count() > 1 and not plan.method.over_processes:
+        raise InputError(
+            f"{config.strategy} is not made for several processes: what it computes from its own clips would "
+            "differ between them. Run it as one process, without torchrun"
+        )
     store = open_store(config, plan.scenario, console)
-    randomness = Randomness(config.seed)
+    randomness = Randomness(config.seed, process=processes.rank())
     stream = make_stream(config, plan.scenario, store, randomness, joint=plan.method.joint)
     backbone, matching, start = make_modules(
         config.start, config.backbone, stream.geometry, mask_ratio=config.mask_ratio, randomness=randomness
@@ -213,9 +235,12 @@ def _run(
         tracking.close(finished=record.finished)
         if len(findings.notes) > noted:
             record = _keep(parts, findings, ending, path)
+    if processes.rank() > 0:
+        return record
     # After the record: what fails here, or is interrupted, costs no scores, and is made up from a checkpoint.
     try:
-        leave_exhibits(parts.plan.config, parts.stream, strategy, record, path)
+        with processes.alone():
+            leave_exhibits(parts.plan.config, parts.stream, strategy, record, path)
     except KeyboardInterrupt:
         raise RunInterruptedError(
             f"interrupted after the last stage: the record {path} is whole, but the exhibits for pictures "
@@ -226,7 +251,7 @@ def _run(
 
 def _keep(parts: _Parts, findings: Findings, ending: Ending, path: Path) -> RunRecord:
     record = record_of(parts.header, findings, ending)
-    if record.finished or not _is_finished(path):
+    if processes.rank() == 0 and (record.finished or not _is_finished(path)):
         write_record(record, path)
     return record
 
@@ -250,12 +275,13 @@ def _train_and_measure(
     config, stream = parts.plan.config, parts.stream
     make_method: Callable[[], Method] = partial(parts.plan.method, **config.strategy_options)
     # Measured before the run's own tensors are on the device, which a GPU's allocator would count as well.
-    with findings.timed("measure memory"):
+    settings = _of_this_process(config.training())
+    with findings.timed("measure memory"), processes.alone():
         needed = step_memory(
             make_method,
             size=BACKBONES[config.backbone],
             geometry=stream.geometry,
-            settings=config.training(),
+            settings=settings,
             device=config.device,
             fake=False,
         )
@@ -273,6 +299,7 @@ def _train_and_measure(
         device=config.device,
         observer=_All(observers),
     )
+    _check_alike(strategy)
     in_task = resume(saving.folder, parts.header, strategy, findings, tell=partial(say, progress.console))
     tracking.start(at_step=strategy.clock.train_iterations)
     checkpointer = Checkpointer(
@@ -294,6 +321,7 @@ def _train_and_measure(
                     else:
                         strategy.train(experience)
                     in_task = False
+                    _check_alike(strategy)
                     _account(findings, method, strategy)
                     checkpointer.save(in_task=False)
             if number >= len(findings.stages):
@@ -305,14 +333,44 @@ def _train_and_measure(
                 tracking.on_stage()
                 checkpointer.save(in_task=False)
     except BaseException:
-        _account(findings, method, strategy)
+        # Others may be elsewhere: what is asked of all is left as it was after the last task.
+        if processes.count() == 1:
+            _account(findings, method, strategy)
         raise
     return strategy
 
 
+def _of_this_process(settings: TrainingSettings) -> TrainingSettings:
+    """Return `settings` with as many clips in a step and in a pass as this process gets, but one at least."""
+    micro = settings.micro_batch_size
+    return replace(
+        settings,
+        batch_size=max(1, processes.part(settings.batch_size)),
+        micro_batch_size=None if micro is None else max(1, processes.part(micro)),
+    )
+
+
+def _check_alike(strategy: ContinualPretraining) -> None:
+    """Raise RunError where the processes that make the run do not have the same parameters."""
+    if processes.count() == 1:
+        return
+    evaluated = strategy.method.evaluated_model(strategy.model)
+    digests = [fingerprint(each.state_dict()) for each in (*modules_of(strategy), evaluated)]
+    if any(each != digests for each in processes.gathered(digests)):
+        raise RunError(
+            f"the {processes.count()} processes have come to different parameters: start them with the same "
+            "command, clips, start and versions; if they were, the method is not right over several processes"
+        )
+
+
 def _account(findings: Findings, method: Method, strategy: ContinualPretraining) -> None:
-    """Take into account what the run holds and how fast it was; after training, when there are gradients."""
+    """Take into account what the run holds and how fast it was; after training, when there are gradients.
+
+    Of several processes each has a part of the rehearsal memory, which is summed, and all of everything else,
+    which is counted once.
+    """
     account = memory_account(method=method, modules=modules_of(strategy), optimiser=strategy.optimizer)
+    account = account.with_rehearsal_memory(processes.total(account.rehearsal_memory))
     findings.memory = account.kinds
     findings.clips_per_second = strategy.time.clips_per_second or None
 

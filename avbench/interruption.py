@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from avbench import processes
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -50,8 +52,8 @@ class Interruption:
         self.check()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal came."""
-        if self.requested:
+        """Raise KeyboardInterrupt if a signal came, to this process or to another that makes the run."""
+        if processes.anywhere(self.requested):
             raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

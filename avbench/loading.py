@@ -10,13 +10,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from avbench import jpeg
+from avbench import jpeg, processes
 from avbench.augmentation import crop_and_resize, draw_crop, noise_and_roll, resize
 from avbench.clips import ClipBatch, ClipGeometry, patchify_audio, patchify_video
 from avbench.defaults import PUBLISHED_WINDOW
@@ -26,6 +27,8 @@ from avbench.store import ClipFormat, ClipStore
 
 # A clip's place in its dataset, and the seed of the pass in which it is asked for.
 Pick = tuple[int, int]
+
+Dealt = Literal["clips", "batches"]
 
 
 def geometry_of(format: ClipFormat, *, frames: int, frame_size: int) -> ClipGeometry:
@@ -184,6 +187,7 @@ def clip_loader(
     shuffle: torch.Generator | None,
     workers: int = 0,
     drop_last: bool = False,
+    dealt: Dealt | None = None,
 ) -> ClipLoader:
     """Return a loader of batches of a `ClipDataset`, or of anything indexed by picks as it is.
 
@@ -193,10 +197,12 @@ def clip_loader(
         shuffle: draws order and seed of every pass; None takes the clips in order, with seed 0.
         workers: processes that load; 0 loads in this one. Batches do not depend on it.
         drop_last: leave out a last batch that is smaller.
+        dealt: what the processes of a run deal out among them: the clips of each batch, so that each gets
+            its share of it, which may be none; or whole batches. None gives every process everything.
     """
     return ClipLoader(
         dataset,
-        batch_sampler=_PickSampler(dataset, batch_size, shuffle, drop_last),
+        batch_sampler=_PickSampler(dataset, batch_size, shuffle, drop_last, dealt),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -215,15 +221,21 @@ class _PickSampler(Sampler[list[Pick]]):
     """Lists of picks, a list a batch; every pass draws a new order and a new seed."""
 
     def __init__(
-        self, dataset: Dataset[ClipBatch], batch_size: int, shuffle: torch.Generator | None, drop_last: bool
+        self,
+        dataset: Dataset[ClipBatch],
+        batch_size: int,
+        shuffle: torch.Generator | None,
+        drop_last: bool,
+        dealt: Dealt | None,
     ) -> None:
         self.length = len(dataset)  # type: ignore[arg-type]
-        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.batch_size, self.shuffle, self.drop_last, self.dealt = batch_size, shuffle, drop_last, dealt
         self.left_out = 0  # batches at the beginning of the next pass
 
     def __len__(self) -> int:
         whole, rest = divmod(self.length, self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        batches = whole + (rest > 0 and not self.drop_last)
+        return processes.part(batches) if self.dealt == "batches" else batches
 
     def __iter__(self) -> Iterator[list[Pick]]:
         order, seed = list(range(self.length)), 0
@@ -231,6 +243,9 @@ class _PickSampler(Sampler[list[Pick]]):
             order = torch.randperm(self.length, generator=self.shuffle).tolist()
             seed = int(torch.randint(2**62, (), generator=self.shuffle))
         first, self.left_out = self.left_out, 0
-        for batch in range(first, len(self)):
+        for number in range(first, len(self)):
+            batch = number * processes.count() + processes.rank() if self.dealt == "batches" else number
             chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            if self.dealt == "clips":
+                chosen = list(processes.share(chosen))
             yield [(place, seed) for place in chosen]

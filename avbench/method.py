@@ -99,6 +99,10 @@ class Method(BaseSGDPlugin):
             copies, teachers, importances of parameters.
         joint: whether the method trains on all tasks at once (an upper bound, not a continual method).
         uses_matching: whether it trains the audio-video matching module; may be set by `__init__`.
+        over_processes: whether it is right where several processes make a run, each with its share of the
+            clips and of the rehearsal memory. It is where all that it adds is a mean over clips, and what it
+            keeps for all of them (teachers, importances) follows from parameters and summed gradients alone.
+            Every class says it for itself.
     """
 
     paper: ClassVar[str] = ""
@@ -106,6 +110,7 @@ class Method(BaseSGDPlugin):
     needs_boundaries: ClassVar[bool] = False
     model_copies: ClassVar[int] = 0
     joint: ClassVar[bool] = False
+    over_processes: ClassVar[bool] = False
     uses_matching: bool = False
 
     _randomness: Randomness | None = None
@@ -114,6 +119,9 @@ class Method(BaseSGDPlugin):
         super().__init_subclass__(**kwargs)
         # Not inspect.getdoc: it would pass the base's docstring off as the method's.
         cls.summary = (cls.__doc__ or "").strip().split("\n")[0]
+        # Not inherited: a subclass does something else. Avalanche has another name for it.
+        cls.over_processes = cls.__dict__.get("over_processes", False)
+        cls.supports_distributed = cls.over_processes
 
     def __init__(self) -> None:
         super().__init__()

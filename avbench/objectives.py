@@ -7,12 +7,12 @@ mixed precision. Source: CAV-MAE (Gong et al., ICLR 2023, arXiv 2210.07839) with
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor
+
+from avbench.processes import gather_rows
 
 CONTRASTIVE_WEIGHT = 0.1
 CONTRASTIVE_TEMPERATURE = 0.05
@@ -63,44 +63,26 @@ def contrastive_losses(audio: Tensor, video: Tensor, temperature: float = CONTRA
     """Return the contrastive loss (B,) of each clip: cross entropy of finding its other half in the batch.
 
     Cosine similarity over `temperature`, audio to video and video to audio averaged. In a distributed
-    run the candidates are the clips of all processes, with gradient to all of them; every process must
-    bring as many clips.
+    run the candidates are the clips of all processes, with gradient to all of them: see
+    `avbench.processes.gather_rows`.
 
     Args:
         audio, video: (B, D) pooled features, of any length.
     """
     with torch.autocast(audio.device.type, enabled=False):
         audio, video = F.normalize(audio.float(), dim=1), F.normalize(video.float(), dim=1)
-        all_audio, first = gather_clips(audio)
-        all_video, _ = gather_clips(video)
+        all_audio, first = gather_rows(audio)
+        all_video, _ = gather_rows(video)
         own = torch.arange(first, first + len(audio), device=audio.device)
         to_video = F.cross_entropy(audio @ all_video.T / temperature, own, reduction="none")
         to_audio = F.cross_entropy(video @ all_audio.T / temperature, own, reduction="none")
     return (to_video + to_audio) / 2
 
 
-def gather_clips(features: Tensor) -> tuple[Tensor, int]:
-    """Return the features (B * processes, D) of all processes, and the row where this one's begin.
+def contrast_without_clips(features: int, device: torch.device | str) -> Tensor:
+    """Return the contrastive loss (0,) of no clips, for a process that has none while others have.
 
-    Without a process group these are the features themselves, and 0. The gradient reaches every process.
+    What must be exchanged with those is, there and in the backward pass through it.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return features, 0
-    gathered: Tensor = _GatherWithGradient.apply(features)
-    return gathered, torch.distributed.get_rank() * len(features)
-
-
-class _GatherWithGradient(torch.autograd.Function):
-    """All processes' rows, in order of rank; backward, the sum of what all processes want of ours."""
-
-    @staticmethod
-    def forward(context: Any, features: Tensor) -> Tensor:
-        parts = [torch.empty_like(features) for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather(parts, features.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        summed = gradient.clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(summed)
-        return summed.chunk(torch.distributed.get_world_size())[torch.distributed.get_rank()]
+    none = torch.zeros(0, features, device=device, requires_grad=True)
+    return contrastive_losses(none, none)

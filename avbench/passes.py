@@ -1,6 +1,7 @@
 """Passes of the backbone that a method makes beside the training's own: of other clips, with other weights.
 
 They run in the run's precision, take their masks as given, and leave model, optimiser and gradients alone.
+Of several processes each makes them for itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from avbench import processes
 from avbench.objectives import MaskedOutput, clip_losses
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def masked_pass(
         parameters: weights to run with instead of the model's, by name.
     """
     model = strategy.model if model is None else model
-    with strategy.autocast():
+    with strategy.autocast(), processes.alone():
         output: MaskedOutput = (
             model(clips, noise)
             if parameters is None

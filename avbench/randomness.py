@@ -2,7 +2,8 @@
 
 Nothing in avbench draws from a global generator. Every use has a name ("masking", "reservoir",
 "shuffle"), so adding a draw in one place changes no other place. Generators live on the CPU, on every
-device: a GPU run draws the same masks as a CPU run.
+device: a GPU run draws the same masks as a CPU run. Of several processes that make one run, all draw the same
+start and the same order of clips; whatever else they draw, each draws its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
+# What all processes of a run must draw alike: names, or how they begin.
+_COMMON = ("shuffle", "start/")
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -27,24 +31,34 @@ class Randomness:
 
     `torch(name)` and `numpy(name)` return the same generator object at every call with that name, so
     its stream continues; `state_dict` captures all of them, as plain data.
+
+    Args:
+        seed: of the run.
+        process: which of the processes that make the run together; each has its own numbers from all
+            generators but those that shuffle clips or make the start.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, process: int = 0) -> None:
         self.seed = seed
+        self.process = process
         self._torch: dict[str, torch.Generator] = {}
         self._numpy: dict[str, np.random.Generator] = {}
 
     def torch(self, name: str) -> torch.Generator:
         """Return the CPU torch generator called `name`, made from the seed at its first use."""
         if name not in self._torch:
-            self._torch[name] = torch.Generator().manual_seed(derive_seed(self.seed, "torch", name))
+            self._torch[name] = torch.Generator().manual_seed(self._seed("torch", name))
         return self._torch[name]
 
     def numpy(self, name: str) -> np.random.Generator:
         """Return the NumPy generator called `name`, made from the seed at its first use."""
         if name not in self._numpy:
-            self._numpy[name] = np.random.Generator(np.random.PCG64(derive_seed(self.seed, "numpy", name)))
+            self._numpy[name] = np.random.Generator(np.random.PCG64(self._seed("numpy", name)))
         return self._numpy[name]
+
+    def _seed(self, kind: str, name: str) -> int:
+        own = () if self.process == 0 or name.startswith(_COMMON) else (f"process {self.process}",)
+        return derive_seed(self.seed, kind, name, *own)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all generators used so far: tensors and plain data only."""
@@ -60,12 +74,12 @@ class Randomness:
         # In place: loaders and memories hold on to their generators. One that the state does not know was
         # not used yet, and starts over.
         for name in self._torch.keys() | state["torch"].keys():
-            fresh = derive_seed(self.seed, "torch", name)
+            fresh = self._seed("torch", name)
             generator = self.torch(name).manual_seed(fresh)
             if name in state["torch"]:
                 generator.set_state(state["torch"][name])
         for name in self._numpy.keys() | state["numpy"].keys():
-            fresh_bits = np.random.PCG64(derive_seed(self.seed, "numpy", name)).state
+            fresh_bits = np.random.PCG64(self._seed("numpy", name)).state
             self.numpy(name).bit_generator.state = state["numpy"].get(name, fresh_bits)
 
     @contextmanager

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+from avbench import processes
 from avbench.capacity import as_capacity, bytes_of
 from avbench.clips import ClipBatch, ClipGeometry
 from avbench.errors import InputError, RunError
@@ -36,7 +37,8 @@ class RehearsalMemory:
 
     Args:
         capacity: clips, or bytes with a unit, such as "512MiB". Bytes are those of everything that is
-            stored, and the memory has as many slots as fit.
+            stored, and the memory has as many slots as fit. Of several processes each has its part of
+            them, filled from its own part of the stream; together they are the capacity.
 
     Attributes:
         seen: clips offered so far.
@@ -47,8 +49,14 @@ class RehearsalMemory:
             capacity = as_capacity(capacity)
         except ValueError as error:
             raise InputError(str(error)) from None
-        self._budget = bytes_of(capacity)
-        self._capacity = capacity if isinstance(capacity, int) else None
+        budget = bytes_of(capacity)
+        self._budget = None if budget is None else processes.part(budget)
+        self._capacity = processes.part(capacity) if isinstance(capacity, int) else None
+        if (capacity if budget is None else budget) < processes.count():  # type: ignore[operator]
+            raise InputError(
+                f"a rehearsal memory of {capacity} cannot be divided among {processes.count()} processes: "
+                "give each at least one clip"
+            )
         self.seen = 0
         self._geometry: ClipGeometry | None = None
         self._slots: dict[str, Tensor] = {}

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from avbench import processes
 from avbench.checkpoints import Checkpoint, last_checkpoint, save_checkpoint
 from avbench.errors import AvbenchError, RunError
 from avbench.findings import Findings, now
@@ -63,12 +64,14 @@ class Checkpointer:
 
     def on_step(self, report: StepReport) -> None:
         """Save if it is time, or if the user stops the run, which ends here then."""
-        if self._interruption.requested:
+        if processes.anywhere(self._interruption.requested):
             self.save(in_task=True)
             self._interruption.check()
         if self._minutes is not None:
             waited = time.perf_counter() - self._saved_at
-            if self._minutes == 0 or waited >= max(60 * self._minutes, self._cost / LARGEST_SHARE):
+            due = self._minutes == 0 or waited >= max(60 * self._minutes, self._cost / LARGEST_SHARE)
+            # One process's clock tells all.
+            if processes.of_first(due):
                 self.save(in_task=True)
 
     def save(self, *, in_task: bool) -> None:

@@ -17,10 +17,11 @@ class TrainingSettings:
 
     Attributes:
         epochs: passes over each task's clips (published: 10 on VGGSound, 15 on AudioSet).
-        batch_size: clips of the stream in one optimiser step (published: 48 and 36).
+        batch_size: clips of the stream in one optimiser step (published: 48 and 36), of all processes.
         micro_batch_size: clips of the stream in one forward pass, None for the whole batch. Gradients of the
             passes are accumulated into the step. The contrast is then over the micro-batch (with what a
             method joins to it), so that this is not the same training, only the same batch of the optimiser.
+            Several processes make a pass together, each with its share.
         learning_rate, betas, weight_decay: of the one Adam optimiser; no schedule.
         mask_ratio: share of a whole clip's patches that a masked pass does not encode (published: 0.8).
         contrastive_weight: weight of the contrastive loss beside the two reconstruction losses.

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avbench import processes
 from avbench.errors import RunError
 from avbench.rehearsal import RehearsalMemory
 from avbench.task_free import TaskFreeView
@@ -164,7 +165,7 @@ class Saving:
             )
 
     def _memory(self, path: str, found: RehearsalMemory) -> Node:
-        extra = found.__dict__.keys() - RehearsalMemory(1).__dict__.keys()
+        extra = found.__dict__.keys() - RehearsalMemory(processes.count()).__dict__.keys()
         if extra and type(found).state_dict is RehearsalMemory.state_dict:
             raise RunError(
                 f"the {type(found).__name__} at {path!r} keeps {', '.join(sorted(extra))} beside its clips, "

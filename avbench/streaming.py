@@ -35,7 +35,8 @@ class Stream:
         experiences: Avalanche experiences, in order; one of all tasks for methods that train jointly.
         gallery: the retrieval set.
         geometry: of its clips.
-        make_loader: returns the loader of an experience's training clips, in a new order every pass.
+        make_loader: returns the loader of an experience's training clips, in a new order every pass; of
+            several processes each gets its share of every batch, and of the gallery's batches.
     """
 
     experiences: list[TrainExperience]
@@ -151,14 +152,16 @@ def make_stream(
             store, experience.dataset.numbers.tolist(), training=True, augment=bool(config.augment), **whole
         )
         shuffle = randomness.torch("shuffle")
-        return clip_loader(clips, config.batch_size, shuffle=shuffle, workers=config.workers)
+        return clip_loader(clips, config.batch_size, shuffle=shuffle, workers=config.workers, dealt="clips")
 
     numbers = np.concatenate([each.dataset.numbers for each in retrieval])
     in_gallery = ClipDataset(store, numbers.tolist(), training=False, augment=False, **whole)
     return Stream(
         experiences=list(streams["train"]),
         gallery=Gallery(
-            clips=clip_loader(in_gallery, _GALLERY_BATCH, shuffle=None, workers=config.workers),
+            clips=clip_loader(
+                in_gallery, _GALLERY_BATCH, shuffle=None, workers=config.workers, dealt="batches"
+            ),
             task_of_clip=np.concatenate(
                 [np.where(each.is_query, number, -1) for number, each in enumerate(retrieval)]
             ).astype(np.int64),

@@ -3,6 +3,10 @@
 One step, in order: the method may change the batch (`before_forward`); masked forward pass with noise from
 the run's generator "masking"; the method adds to the loss (`before_backward`); gradients; one optimiser for
 the whole stream steps. With `micro_batch_size`, all but the optimiser's part happens per micro-batch.
+
+Several processes (`avbench.processes`) take a step together: each has its share of the batch and of every
+micro-batch, the contrast is over the clips of all, and gradients are summed before the optimiser steps, so
+that they are those of one process with the whole batch.
 """
 
 from __future__ import annotations
@@ -17,13 +21,14 @@ from avalanche.core import BasePlugin, BaseSGDPlugin
 from avalanche.training.templates.base_sgd import BaseSGDTemplate
 from torch import Tensor
 
+from avbench import processes
 from avbench.backbone.model import CAVMAE
 from avbench.backbone.tokens import MaskNoise
 from avbench.clips import ClipBatch
 from avbench.errors import InputError, RunError
 from avbench.matching import AudioVideoMatching
 from avbench.method import Method, check_hooks
-from avbench.objectives import MaskedOutput, training_loss
+from avbench.objectives import MaskedOutput, contrast_without_clips, training_loss
 from avbench.randomness import Randomness
 from avbench.settings import TrainingSettings
 from avbench.steps import StepReport, TrainingObserver, TrainingTime
@@ -121,6 +126,8 @@ class ContinualPretraining(BaseSGDTemplate):
         self._matching = matching
         self._make_loader = make_loader
         self._incoming = 0
+        # Clips of all processes in the step and in the micro-batch; this one's share of the step's.
+        self._clips = self._clips_of_part = 0
         self._share = 1.0
         # The clock stays last: it counts a step when all other plugins are done with it.
         plugin = method if method.needs_boundaries else TaskFree(method, self)
@@ -169,16 +176,28 @@ class ContinualPretraining(BaseSGDTemplate):
     def step(self, batch: ClipBatch) -> Tensor:
         """Take one optimiser step on clips of the stream and return the batch's loss, detached (scalar).
 
-        Nothing here reads a value back from the device, so that it also runs on fake tensors.
+        Nothing here reads a value back from the device, so that it also runs on fake tensors; of several
+        processes each reads which parameters have gradients.
+
+        Args:
+            batch: of several processes, this one's share, as `avbench.processes.share` deals it: perhaps
+                none. The loss is that of all clips.
         """
         self._before_training_iteration()
         self.optimizer.zero_grad(set_to_none=True)
-        size = self.settings.micro_batch_size or len(batch)
+        self._clips = processes.total(len(batch))
+        size = self.settings.micro_batch_size or self._clips
         total = torch.zeros((), device=self.device)
-        for start in range(0, len(batch), size):
-            part = batch if size >= len(batch) else batch[start : start + size]
-            self._share = len(part) / len(batch)
-            total += self._accumulate_gradients(part) * self._share
+        for start in range(0, self._clips, size):
+            end = min(start + size, self._clips)
+            part = batch if size >= self._clips else batch[processes.part(start) : processes.part(end)]
+            self._clips_of_part, self._share = end - start, len(part) / self._clips
+            if len(part):
+                total += self._accumulate_gradients(part) * self._share
+            else:
+                self._stand_by()
+        total = processes.summed(total)
+        processes.sum_gradients(each for group in self.optimizer.param_groups for each in group["params"])
         self._before_update()
         self.optimizer_step()
         self._after_update()
@@ -230,7 +249,7 @@ class ContinualPretraining(BaseSGDTemplate):
             self._check_finite(loss, number)
             self.time.loading += loaded - before
             self.time.computing += finished - loaded
-            self.time.clips += len(batch)
+            self.time.clips += self._clips
             report = StepReport(
                 task=self.clock.train_exp_counter,
                 epoch=self.clock.train_exp_epochs,
@@ -238,7 +257,7 @@ class ContinualPretraining(BaseSGDTemplate):
                 step=number,
                 steps=len(self.dataloader),
                 loss=loss,
-                clips=len(batch),
+                clips=self._clips,
                 seconds=finished - before,
             )
             self._after_training_iteration()
@@ -257,7 +276,12 @@ class ContinualPretraining(BaseSGDTemplate):
     def criterion(self) -> Tensor:
         """Return reconstruction and weighted contrastive loss of the batch (scalar)."""
         assert self.mb_output is not None
-        return training_loss(self.mb_output, self.settings.contrastive_weight)
+        loss = training_loss(self.mb_output, self.settings.contrastive_weight)
+        if processes.count() > 1:
+            # `accumulate` weighs it by the clips that came in; a method may have joined more in one process.
+            clips = len(self.mb_output.contrastive)
+            loss = loss * (clips / processes.total(clips) * self._clips_of_part / self._incoming)
+        return loss
 
     def backward(self) -> None:
         """Add the gradient of the batch's loss."""
@@ -297,6 +321,12 @@ class ContinualPretraining(BaseSGDTemplate):
         loss = self.loss.detach()
         self._after_backward()
         return loss
+
+    def _stand_by(self) -> None:
+        """Without a clip in this micro-batch, take part in what the other processes exchange for theirs."""
+        losses = contrast_without_clips(self.model.size.width, self.device)
+        processes.total(0)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
 
     def _check_finite(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):

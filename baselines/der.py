@@ -29,6 +29,7 @@ class DER(Method):
     """
 
     paper = "Dark Experience for General Continual Learning, NeurIPS 2020, arXiv 2004.07211"
+    over_processes = True
 
     def __init__(self, *, capacity: Capacity = 2000, penalty: float = 0.5) -> None:
         super().__init__()

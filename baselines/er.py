@@ -15,6 +15,7 @@ class ER(Method):
     """
 
     paper = "Experience Replay for Continual Learning, NeurIPS 2019, arXiv 1811.11682"
+    over_processes = True
 
     def __init__(self, *, capacity: Capacity = 2000) -> None:
         super().__init__()

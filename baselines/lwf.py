@@ -35,6 +35,7 @@ class LwF(Method):
 
     paper = "Learning without Forgetting, ECCV 2016, arXiv 1606.09282"
     needs_boundaries = True
+    over_processes = True
     model_copies = 1
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 2.0) -> None:

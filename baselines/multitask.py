@@ -8,3 +8,4 @@ class Multitask(Method):
 
     paper = "the upper bound in STELLA, ICML 2024, arXiv 2310.08204"
     joint = True
+    over_processes = True

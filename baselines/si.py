@@ -39,6 +39,7 @@ class SI(Method):
 
     paper = "Continual Learning Through Synaptic Intelligence, ICML 2017, arXiv 1703.04200"
     needs_boundaries = True
+    over_processes = True
     # Importance, anchor, and what the task that is running adds to the importance.
     model_copies = 3
 

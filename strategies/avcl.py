@@ -60,6 +60,7 @@ class AVCL(Method):
     """
 
     paper = "STELLA: Continual Audio-Video Pre-training, ICML 2024, arXiv 2310.08204"
+    over_processes = True
 
     def __init__(
         self,

@@ -35,6 +35,8 @@ class AVCLPlus(AVCL):
         penalty: weight of the squared distance to the stored features, in each modality.
     """
 
+    over_processes = True
+
     def __init__(
         self,
         *,

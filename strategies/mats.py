@@ -30,6 +30,7 @@ class MATS(Random):
     """
 
     paper = "EVEREST, ICML 2024, arXiv 2211.10636; STELLA (ablation: MATS), ICML 2024, arXiv 2310.08204"
+    over_processes = True
 
     def __init__(self, *, capacity: Capacity = 2000, core_ratio: float = 0.5, penalty: float = 0.5) -> None:
         super().__init__(capacity=capacity, core_ratio=core_ratio, penalty=penalty)

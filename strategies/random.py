@@ -35,6 +35,7 @@ class Random(Method):
     """
 
     paper = "STELLA (ablation: Random), ICML 2024, arXiv 2310.08204"
+    over_processes = True
 
     def __init__(self, *, capacity: Capacity = 2000, core_ratio: float = 0.5, penalty: float = 0.5) -> None:
         super().__init__()

@@ -192,6 +192,8 @@ def run(
         avbench run -s from-scratch-training --plugin avalanche.training.plugins:FromScratchTrainingPlugin
 
         avbench run -s avcl --backbone base --data stores/vggsound --start checkpoint.pth --device cuda
+
+        torchrun --nproc-per-node 2 -m avbench run -s er      (one run over two devices)
     """
     given: dict[str, Any] = {
         "strategy": strategy, "scenario": scenario, "seed": seed, "memory": memory, "backbone": backbone,
@@ -200,6 +202,7 @@ def run(
         "data": data, "augment": augment, "workers": workers,
         "plugins": plugin or None,
     }  # fmt: skip
+    from avbench import processes
     from avbench.configuration import Layer, read_assignments, read_yaml
     from avbench.experiment import run_experiment
     from avbench.loggers import parse_kinds
@@ -216,16 +219,19 @@ def run(
         Layer("the command line", {key: value for key, value in given.items() if value is not None})
     )
     kinds = () if log is None else parse_kinds(log)
-    outcome = run_experiment(
-        resolve(layers),
-        results=results,
-        again=again,
-        checkpoint_minutes=checkpoint_minutes if checkpoints else None,
-        log=kinds,
-        console=Console(stderr=True),
-    )
-    logs = [log_folder(results, outcome.path) / kind for kind in kinds]
-    _report(outcome, results if report else None, logs)
+    with processes.joined():
+        outcome = run_experiment(
+            resolve(layers),
+            results=results,
+            again=again,
+            checkpoint_minutes=checkpoint_minutes if checkpoints else None,
+            log=kinds,
+            console=Console(stderr=True),
+        )
+        first = processes.rank() == 0
+    if first:
+        logs = [log_folder(results, outcome.path) / kind for kind in kinds]
+        _report(outcome, results if report else None, logs)
 
 
 def _report(outcome: Outcome, results: Path | None, logs: Sequence[Path]) -> None:

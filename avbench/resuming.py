@@ -89,6 +89,7 @@ class Checkpointer:
                 "time": asdict(self._strategy.time),
                 "findings": self._findings.state(),
                 "in task": in_task,
+                "with gradient": [each.grad is not None for each in _trained(self._strategy)],
             }
             save_checkpoint(self._folder, state, _about(self._header, self._strategy, in_task))
         self._saved_at = time.perf_counter()
@@ -131,6 +132,10 @@ def resume(
             f"({_maker(checkpoint.about)}), or start over with --again"
         ) from error
     strategy.time = TrainingTime(**state["time"])
+    # Each step begins with clearing them; but the account of memory counts them, and it may be that no step
+    # is left to be taken.
+    for parameter, has_gradient in zip(_trained(strategy), state["with gradient"], strict=True):
+        parameter.grad = torch.zeros_like(parameter) if has_gradient else None
     findings.go_on_from(state["findings"])
     ours = _environment(header)
     findings.resumed.append(f"{now()} ({_maker(ours)})")
@@ -149,6 +154,10 @@ def resume(
             "without a stop; the record says so. --again starts over."
         )
     return bool(state["in task"])
+
+
+def _trained(strategy: ContinualPretraining) -> list[torch.Tensor]:
+    return [each for group in strategy.optimizer.param_groups for each in group["params"]]
 
 
 def _about(header: Mapping[str, Any], strategy: ContinualPretraining, in_task: bool) -> dict[str, Any]:

@@ -168,8 +168,8 @@ def whole(tiny_stream, tmp_path_factory) -> RunRecord:
     return run_experiment(config, results=folder, console=Console(file=io.StringIO())).record
 
 
-# 8 clips in batches of 4, two epochs, two tasks: a task has 4 steps, the run 8. Stopped after 7 others, it has
-# no step left to take.
+# 8 clips in batches of 4, two epochs, two tasks: a task has 4 steps, the run 8. Stopped in the last one, it
+# has no step left to take.
 @pytest.mark.parametrize("steps", [0, 1, 3, 7])
 def test_a_stopped_run_goes_on_to_the_same_result_to_the_bit(go, monkeypatch, tmp_path, whole, steps) -> None:
     monkeypatch.setattr(Findings, "on_step", stop_at_step(steps))

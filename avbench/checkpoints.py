@@ -55,11 +55,17 @@ class _Checked:
         self._file = file
         self._digest = xxhash.xxh3_128()
         self.length = 0
+        # Why a write failed: torch raises something else, which does not tell.
+        self.failed: OSError | None = None
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         self._digest.update(view)
-        self._file.write(view)
+        try:
+            self._file.write(view)
+        except OSError as error:
+            self.failed = error
+            raise
         self.length += len(view)
         return len(view)
 
@@ -215,7 +221,10 @@ def _write_state(path: Path, state: Mapping[str, Any]) -> dict[str, Any]:
         )
     with path.open("wb") as file:
         checked = _Checked(file)
-        torch.save(dict(state), checked)  # type: ignore[arg-type]
+        try:
+            torch.save(dict(state), checked)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            raise checked.failed or error from error
         _to_disk(file)
     return {"bytes": checked.length, "xxh3_128": checked.checksum}
 

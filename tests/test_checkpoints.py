@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,20 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path) -> None:
     save_checkpoint(folder, state(2), {})
     assert sorted(each.name for each in folder.iterdir()) == ["000002", "000003"]
     remove_checkpoints(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_in_the_midst_is_told_as_such(tmp_path) -> None:
+    # A limit on the size of a file stands in for a disk of that size.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(DataError, match="could not be written: File too large; free space"):
+            save_checkpoint(tmp_path, {"weights": torch.zeros(1_000_000)}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
     assert list(tmp_path.iterdir()) == []
 
 

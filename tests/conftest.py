@@ -336,8 +336,14 @@ def make_exhibits() -> Callable[..., Exhibits]:
 
 @pytest.fixture(scope="session")
 def measured() -> list[RunRecord]:
-    """Our own records in `results/measured`."""
-    return read_records(Path(__file__).parents[1] / "results" / "measured")
+    """Our own records of the VGGSound stream: methods at their defaults, and AVCL+ with more bytes."""
+    records = read_records(Path(__file__).parents[1] / "results" / "measured", scenario="vggsound-stream")
+    return [
+        each
+        for each in records
+        if each.configuration["memory"] in (None, 200, "16.2MiB")
+        and each.configuration["strategy_options"].get("selection", "avcl") == "avcl"
+    ]
 
 
 @pytest.fixture

@@ -60,4 +60,4 @@ class Interruption:
         if self.requested or not self._deferring:
             raise KeyboardInterrupt
         self.requested = True
-        self._tell("Stopping after this step, to go on from it later; once more stops at once.")
+        self._tell("Stopping after this step; once more stops at once.")

@@ -12,13 +12,13 @@ import torch
 
 from avbench.backbone.sizes import BACKBONES
 from avbench.bench import GEOMETRIES
-from avbench.checkpoints import last_checkpoint, save_checkpoint
 from avbench.kept_state import rehearsal_memories
 from avbench.method import Method
-from avbench.resuming import DEFAULT_MINUTES, LARGEST_SHARE
+from avbench.resume.checkpointing import DEFAULT_MINUTES, LARGEST_SHARE
+from avbench.resume.checkpoints import last_checkpoint, save_checkpoint
+from avbench.resume.training_state import load_training_state, training_state
 from avbench.settings import SETTINGS
 from avbench.step_memory import made_up_clips, untrained_strategy
-from avbench.training_state import load_training_state, training_state
 
 
 @dataclass(frozen=True)

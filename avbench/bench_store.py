@@ -15,8 +15,8 @@ import numpy as np
 from avbench.errors import DataError
 from avbench.loading import ClipDataset, clip_loader, geometry_of
 from avbench.preparation import prepare_vggsound
-from avbench.store import ClipStore
-from avbench.store_layout import PUBLISHED_FORMAT, ClipEntry
+from avbench.store.layout import PUBLISHED_FORMAT, ClipEntry
+from avbench.store.reading import ClipStore
 
 _FRAMES = 4
 _LARGEST_SIDE = 224

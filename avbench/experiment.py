@@ -1,8 +1,8 @@
 """One run from configuration to record: clips, start, training task by task, retrieval after each.
 
 A run that ends early leaves a record too, which says how it ended and holds what was measured until then;
-the next call goes on from its last checkpoint (`avbench.resuming`). A finished run is not repeated, and never
-replaced by one that did not finish.
+the next call goes on from its last checkpoint (`avbench.resume.checkpointing`). A finished run is not
+repeated, and never replaced by one that did not finish.
 
 Of several processes that make a run (`avbench.processes`) the first holds its lock, writes its record, logs,
 shows how it goes and makes the exhibits; all train, measure and save.
@@ -25,15 +25,13 @@ from avbench import processes
 from avbench.accounting import memory_account
 from avbench.backbone.model import CAVMAE
 from avbench.backbone.sizes import BACKBONES
-from avbench.checkpoints import any_checkpoint, remove_checkpoints
 from avbench.configuration import RunConfig
 from avbench.devices import compute_exactly
 from avbench.environment import environment
 from avbench.errors import AvbenchError, DataError, InputError, RunError
 from avbench.evaluation import measure_retrieval
-from avbench.exhibiting import leave_exhibits
+from avbench.exhibits.making import leave_exhibits
 from avbench.findings import Findings, record_of
-from avbench.interruption import Interruption
 from avbench.lock import held
 from avbench.loggers import Kind, check_kinds
 from avbench.matching import AudioVideoMatching
@@ -42,7 +40,9 @@ from avbench.planning import PlannedRun, plan_run
 from avbench.progress import RunProgress, StagePlan, say
 from avbench.randomness import Randomness
 from avbench.records import Ending, RunRecord, log_folder, read_record, write_record
-from avbench.resuming import DEFAULT_MINUTES, Checkpointer, checkpoint_folder, resume
+from avbench.resume.checkpointing import DEFAULT_MINUTES, Checkpointer, checkpoint_folder, resume
+from avbench.resume.checkpoints import any_checkpoint, remove_checkpoints
+from avbench.resume.interruption import Interruption
 from avbench.settings import TrainingSettings
 from avbench.start import fingerprint, make_modules
 from avbench.step_memory import modules_of, step_memory

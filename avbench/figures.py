@@ -20,8 +20,8 @@ mpl.use("Agg")
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from avbench.estimates import Estimate
 from avbench.files import write_bytes
+from avbench.statistics.estimates import Estimate
 
 COLOURS: list[tuple[float, float, float]] = list(sns.color_palette("colorblind"))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")

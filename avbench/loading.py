@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from avbench import jpeg, processes
-from avbench.augmentation import crop_and_resize, draw_crop, noise_and_roll, resize
+from avbench import processes
 from avbench.clips import ClipBatch, ClipGeometry, patchify_audio, patchify_video
 from avbench.defaults import PUBLISHED_WINDOW
 from avbench.errors import DataError, InputError
+from avbench.media import jpeg
+from avbench.media.augmentation import crop_and_resize, draw_crop, noise_and_roll, resize
 from avbench.randomness import derive_seed
-from avbench.store import ClipFormat, ClipStore
+from avbench.store.reading import ClipFormat, ClipStore
 
 # A clip's place in its dataset, and the seed of the pass in which it is asked for.
 Pick = tuple[int, int]

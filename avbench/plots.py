@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from avbench.averages import average, need_seeds_of_one_run
 from avbench.comparison import Comparison, Entry
-from avbench.estimates import Estimate
 from avbench.figures import COLOURS, HATCHES, error_bars, legend_below, new_figure, save, style_of, wrapped
 from avbench.records import DIRECTIONS, Direction, RunRecord
+from avbench.statistics.averages import average, need_seeds_of_one_run
+from avbench.statistics.estimates import Estimate
 from avbench.task_curves import METRIC, forgetting_curves
 
 MIB = 2**20

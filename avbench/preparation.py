@@ -20,14 +20,14 @@ import av
 import numpy as np
 import torch
 
-from avbench import jpeg
-from avbench.decoding import decode_clip
 from avbench.errors import InputError
-from avbench.shard_writer import EncodedClip
-from avbench.spectrogram import log_mel
-from avbench.store_building import Observer, build_store
-from avbench.store_index import StoreSummary
-from avbench.store_layout import PUBLISHED_FORMAT, ClipEntry, ClipFormat, Split
+from avbench.media import jpeg
+from avbench.media.decoding import decode_clip
+from avbench.media.spectrogram import log_mel
+from avbench.store.building import Observer, build_store
+from avbench.store.index import StoreSummary
+from avbench.store.layout import PUBLISHED_FORMAT, ClipEntry, ClipFormat, Split
+from avbench.store.shard_writer import EncodedClip
 
 SOURCE = "vggsound"
 # Ids of files that `avbench data render --as-mp4` wrote; a YouTube id has 11 characters.

@@ -21,7 +21,7 @@ from avbench.loading import ClipDataset, clip_loader
 from avbench.matching import AudioVideoMatching, matching_loss
 from avbench.objectives import training_loss
 from avbench.randomness import Randomness
-from avbench.store import ClipStore
+from avbench.store.reading import ClipStore
 
 # Called after every step: what is trained, the step, how many there are, the loss.
 Observer = Callable[[str, int, int, float], None]

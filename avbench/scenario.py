@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from avbench.errors import DataError, InputError
 from avbench.randomness import Randomness
-from avbench.store import ClipStore, Split
+from avbench.store.reading import ClipStore, Split
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from avbench.evaluation import Gallery
 from avbench.loading import ClipDataset, ClipLoader, clip_loader, geometry_of
 from avbench.progress import say
 from avbench.randomness import Randomness
-from avbench.rendered_cache import open_rendered
-from avbench.rendered_store import RENDERED_FORMAT, SOURCE, clips_of_stream
+from avbench.rendered.cache import open_rendered
+from avbench.rendered.store import RENDERED_FORMAT, SOURCE, clips_of_stream
 from avbench.scenario import Scenario, TrainExperience
-from avbench.store import ClipFormat, ClipStore
+from avbench.store.reading import ClipFormat, ClipStore
 
 FRAMES = 4
 _PATCH = 16

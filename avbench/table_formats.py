@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Literal
 
-from avbench.estimates import Estimate
+from avbench.statistics.estimates import Estimate
 from avbench.tables import Block, Cell, Column, Table
 
 Format = Literal["markdown", "latex", "csv"]

@@ -1,8 +1,9 @@
 """Tables made from run records: methods as rows; retrieval, forgetting, memory and speed as columns.
 
 As in the paper's main table (STELLA, ICML 2024), one block a direction with A and F of every recall; then
-a block of what it cost. Means are over seeds, with their 95% interval (`avbench.estimates`); runs that differ
-in anything but the seed are rows of their own (`avbench.comparison`). What is missing is shown as missing.
+a block of what it cost. Means are over seeds, with their 95% interval (`avbench.statistics.estimates`); runs
+that differ in anything but the seed are rows of their own (`avbench.comparison`). What is missing is shown as
+missing.
 
 This module fills tables with numbers; `avbench.table_formats` writes them. Neither needs torch.
 """
@@ -13,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from avbench.averages import average
 from avbench.comparison import Comparison, Entry
-from avbench.estimates import Estimate, interval_words
 from avbench.records import METRICS, Direction, Metric, RunRecord, Summary
+from avbench.statistics.averages import average
+from avbench.statistics.estimates import Estimate, interval_words
 
 Forgetting = Literal["standard", "published"]
 FORGETTING: dict[str, Forgetting] = {"standard": "standard", "published": "published"}

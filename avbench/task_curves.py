@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from avbench.averages import average
 from avbench.comparison import Comparison, Entry
-from avbench.estimates import Estimate
 from avbench.figures import legend_below, new_figure, style_of
 from avbench.records import DIRECTIONS, Metric, RunRecord
+from avbench.statistics.averages import average
+from avbench.statistics.estimates import Estimate
 
 METRIC: Metric = "mean"
 """What is drawn: the mean of R@1, R@5 and R@10."""

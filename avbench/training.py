@@ -65,7 +65,7 @@ class ContinualPretraining(BaseSGDTemplate):
         randomness: the run's generators.
         make_loader: gives the loader of an experience's clips, in batches of `settings.batch_size`.
         device: where backbone and matching module are moved.
-        observer: told of every step when it is over and `avbench.training_state` holds; or None.
+        observer: told of every step when it is over and `avbench.resume.training_state` holds; or None.
         plugins: further Avalanche plugins, which see everything.
 
     Attributes beside Avalanche's are listed in `avbench.method.Strategy`; `time` holds the totals, and

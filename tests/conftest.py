@@ -20,14 +20,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from avbench import jpeg
 from avbench.backbone import BACKBONES, CAVMAE
 from avbench.clips import ClipBatch, ClipGeometry
-from avbench.exhibits import Exhibits, GalleryPicture, PatchMaps, SelectedClips
+from avbench.exhibits.file import Exhibits, GalleryPicture, PatchMaps, SelectedClips
+from avbench.exhibits.projection import principal_plane
 from avbench.forgetting import summarise
 from avbench.matching import AudioVideoMatching
+from avbench.media import jpeg
 from avbench.method import Method
-from avbench.projection import principal_plane
 from avbench.randomness import Randomness
 from avbench.records import (
     DIRECTIONS,
@@ -43,10 +43,10 @@ from avbench.records import (
     read_records,
 )
 from avbench.settings import TrainingSettings
-from avbench.shard_writer import EncodedClip
 from avbench.steps import StepReport
-from avbench.store import ClipEntry, ClipFormat, ClipStore
-from avbench.store_writer import StoreWriter
+from avbench.store.reading import ClipEntry, ClipFormat, ClipStore
+from avbench.store.shard_writer import EncodedClip
+from avbench.store.writer import StoreWriter
 from avbench.training import ContinualPretraining
 
 FIXTURES = Path(__file__).parent / "fixtures"

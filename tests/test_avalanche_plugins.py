@@ -27,8 +27,8 @@ from avbench.records import read_records
 from avbench.registry import catalogue
 from avbench.settings import TrainingSettings
 from avbench.step_memory import step_memory
-from avbench.store import ClipEntry
-from avbench.store_writer import StoreWriter
+from avbench.store.reading import ClipEntry
+from avbench.store.writer import StoreWriter
 
 PLUGINS = "avalanche.training.plugins"
 # What must be given; everything else keeps Avalanche's default.

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from avbench import loggers
 from avbench.configuration import Layer
 from avbench.errors import InputError, RunError
-from avbench.exhibits import exhibits_of
+from avbench.exhibits.file import exhibits_of
 from avbench.experiment import Outcome, RunInterruptedError, run_experiment
 from avbench.findings import Findings
 from avbench.lock import held
@@ -480,7 +480,7 @@ def test_a_run_whose_exhibits_fail_has_its_record_and_makes_them_later(go, monke
         raise ZeroDivisionError("no picture")
 
     with monkeypatch.context() as patched:
-        patched.setattr("avbench.exhibiting.principal_plane", fail)
+        patched.setattr("avbench.exhibits.making.principal_plane", fail)
         with pytest.raises(RunError, match=r"record is whole.*not be made: ZeroDivisionError: no picture"):
             go("avcl", memory=6)
     (record,) = read_records(tmp_path)
@@ -506,7 +506,7 @@ def test_an_interruption_after_the_last_stage_says_what_is_there(go, monkeypatch
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("avbench.exhibiting.principal_plane", interrupt)
+    monkeypatch.setattr("avbench.exhibits.making.principal_plane", interrupt)
     with pytest.raises(RunInterruptedError, match="is whole, but the exhibits"):
         go()
     monkeypatch.undo()

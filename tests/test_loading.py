@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from avbench import jpeg
 from avbench.clips import ClipGeometry, unpatchify_audio, unpatchify_video
 from avbench.errors import DataError, InputError
 from avbench.loading import ClipDataset, clip_loader, collate, frame_numbers, geometry_of
-from avbench.store import PUBLISHED_FORMAT, ClipFormat
+from avbench.media import jpeg
+from avbench.store.reading import PUBLISHED_FORMAT, ClipFormat
 
 
 @pytest.fixture

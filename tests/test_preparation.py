@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from avbench import jpeg
 from avbench.errors import DataError, InputError
+from avbench.media import jpeg
+from avbench.media.spectrogram import log_mel
 from avbench.preparation import prepare_vggsound, read_vggsound_csv
-from avbench.spectrogram import log_mel
-from avbench.store import PUBLISHED_FORMAT, ClipEntry, ClipStore
+from avbench.store.reading import PUBLISHED_FORMAT, ClipEntry, ClipStore
 
 
 @pytest.fixture(scope="session")

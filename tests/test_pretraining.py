@@ -13,8 +13,8 @@ from avbench.loading import geometry_of
 from avbench.matching import AudioVideoMatching
 from avbench.pretraining import Lesson, PretrainingSettings, pretrain
 from avbench.randomness import Randomness
-from avbench.store import ClipEntry, ClipStore
-from avbench.store_writer import StoreWriter
+from avbench.store.reading import ClipEntry, ClipStore
+from avbench.store.writer import StoreWriter
 
 TINY = BACKBONES["tiny"]
 SETTINGS = PretrainingSettings(batch_size=4, learning_rate=1e-3, warm_up=2, matching_steps=2)

@@ -13,7 +13,7 @@ from avalanche.benchmarks import CLScenario
 from avbench.errors import DataError, InputError
 from avbench.registry import catalogue
 from avbench.scenario import Scenario, Task
-from avbench.store import ClipEntry
+from avbench.store.reading import ClipEntry
 
 SCENARIOS = sorted(catalogue("scenario").plugins)
 

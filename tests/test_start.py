@@ -12,7 +12,7 @@ from avbench.backbone import BACKBONES, CAVMAE
 from avbench.errors import DataError, InputError
 from avbench.loading import geometry_of
 from avbench.matching import AudioVideoMatching
-from avbench.rendered_store import RENDERED_FORMAT
+from avbench.rendered.store import RENDERED_FORMAT
 from avbench.start import fingerprint, load_start, save_start, shipped_start
 from avbench.streaming import FRAMES, default_frame_size
 

@@ -6,8 +6,8 @@ import csv
 import io
 
 from avbench.comparison import comparisons
-from avbench.estimates import Estimate
 from avbench.records import Ending
+from avbench.statistics.estimates import Estimate
 from avbench.table_formats import interval_text, write_tables
 from avbench.tables import table
 

@@ -42,10 +42,10 @@ def compare(
         avbench compare --direction A2V --metric R@1 --format latex --out pairs.tex
     """
     from avbench.comparison import comparisons
-    from avbench.contest import contests
-    from avbench.contest_formats import write_contests
     from avbench.records import read_records
-    from avbench.scores import MEASURES, METRIC_NAMES, SIDES, Score
+    from avbench.statistics.contest import contests
+    from avbench.statistics.contest_formats import write_contests
+    from avbench.statistics.scores import MEASURES, METRIC_NAMES, SIDES, Score
     from avbench.table_formats import FORMATS
 
     for option, given, valid in (

@@ -47,9 +47,9 @@ def prepare_vggsound(
     """
     # Imported here: the command line's help does not wait for torch.
     from avbench import preparation
-    from avbench.clip_progress import ClipProgress
     from avbench.devices import cores
-    from avbench.store_layout import REPORT
+    from avbench.store.clip_progress import ClipProgress
+    from avbench.store.layout import REPORT
 
     entries = preparation.read_vggsound_csv(table)
     with ClipProgress("preparing", len(entries), bad="refused") as progress:
@@ -97,12 +97,12 @@ def render(
     """
     from dataclasses import replace
 
-    from avbench.clip_progress import ClipProgress
     from avbench.devices import cores
     from avbench.registry import catalogue
-    from avbench.rendered_cache import cache_folder
-    from avbench.rendered_store import clips_of_stream, render_store
-    from avbench.rendered_videos import write_videos
+    from avbench.rendered.cache import cache_folder
+    from avbench.rendered.store import clips_of_stream, render_store
+    from avbench.rendered.videos import write_videos
+    from avbench.store.clip_progress import ClipProgress
 
     made = catalogue("scenario").get(scenario).cls()
     clips = replace(
@@ -135,9 +135,9 @@ def verify(
 
     Example: avbench data verify stores/vggsound
     """
-    from avbench.clip_progress import ClipProgress
-    from avbench.store_layout import read_header
-    from avbench.verification import verify_store
+    from avbench.store.clip_progress import ClipProgress
+    from avbench.store.layout import read_header
+    from avbench.store.verification import verify_store
 
     total = read_header(store)["clips"]
     with ClipProgress("verifying", total, bad="damaged") as progress:

@@ -36,7 +36,7 @@ def plot(
         raise InputError(f"there is no folder of results {results}: name it, or make runs with avbench run")
     # Imported here: the command line's help does not wait for matplotlib.
     from avbench.comparison import comparisons
-    from avbench.exhibit_figures import write_exhibit_figures
+    from avbench.exhibits.figures import write_exhibit_figures
     from avbench.plots import write_plots
     from avbench.records import read_records
 

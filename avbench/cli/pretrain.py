@@ -75,10 +75,10 @@ def pretrain(
     from avbench.pretraining import Lesson, PretrainingSettings
     from avbench.pretraining import pretrain as train
     from avbench.randomness import Randomness
-    from avbench.rendered_cache import open_rendered
-    from avbench.rendered_store import clips_of_start
+    from avbench.rendered.cache import open_rendered
+    from avbench.rendered.store import clips_of_start
     from avbench.start import save_start
-    from avbench.store import ClipStore
+    from avbench.store.reading import ClipStore
     from avbench.streaming import FRAMES, default_frame_size
 
     if backbone not in BACKBONES:

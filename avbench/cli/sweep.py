@@ -12,10 +12,10 @@ from rich.console import Console
 from avbench.errors import InputError, RunError, did_you_mean
 
 if TYPE_CHECKING:
-    from avbench.sweep_local import Slots
-    from avbench.sweep_plan import SweepRun
-    from avbench.sweep_state import RunState
-    from avbench.sweep_worker import RunOptions
+    from avbench.sweep.local import Slots
+    from avbench.sweep.plan import SweepRun
+    from avbench.sweep.state import RunState
+    from avbench.sweep.worker import RunOptions
 
 _PLACES = ("here", "ray", "slurm")
 
@@ -89,9 +89,9 @@ def sweep(
     """
     from avbench.configuration import Layer
     from avbench.loggers import parse_kinds
-    from avbench.sweep_plan import grid_of_texts, plan_sweep, read_grids
-    from avbench.sweep_state import states_of
-    from avbench.sweep_worker import RunOptions
+    from avbench.sweep.plan import grid_of_texts, plan_sweep, read_grids
+    from avbench.sweep.state import states_of
+    from avbench.sweep.worker import RunOptions
 
     if on not in _PLACES:
         raise InputError(f"--on: there is no {on!r}{did_you_mean(on, _PLACES)} (valid: {', '.join(_PLACES)})")
@@ -133,8 +133,8 @@ def _make(
     options: RunOptions,
 ) -> None:
     from avbench.experiment import RunInterruptedError
-    from avbench.sweep_local import run_here
-    from avbench.sweep_view import SweepView, summary
+    from avbench.sweep.local import run_here
+    from avbench.sweep.view import SweepView, summary
 
     view = SweepView(Console(stderr=True))
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -144,13 +144,13 @@ def _make(
                 slots = _slots(states, jobs, threads)
                 run_here(states, results=results, slots=slots, options=options, watch=view.show)
             elif on == "ray":
-                from avbench.sweep_ray import run_on_ray
+                from avbench.sweep.on_ray import run_on_ray
 
                 run_on_ray(
                     states, results=results, threads=threads, jobs=jobs, options=options, watch=view.show
                 )
             else:
-                from avbench.sweep_slurm import submit
+                from avbench.sweep.on_slurm import submit
 
                 job = submit(states, results=results, threads=threads, settings=slurm, options=options)
     except KeyboardInterrupt:
@@ -171,7 +171,7 @@ def _where(state: RunState) -> Path:
 
 def _slots(states: list[RunState], jobs: int | None, threads: int) -> Slots:
     from avbench.devices import cores, gpus
-    from avbench.sweep_local import default_slots
+    from avbench.sweep.local import default_slots
 
     used = {each.run.plan.config.device for each in states}
     if not used <= {"cpu", "cuda:0"}:
@@ -188,8 +188,8 @@ def _show_plan(runs: list[SweepRun], results: Path, *, jobs: int | None, threads
 
     from avbench.progress import clock
     from avbench.records import read_records
-    from avbench.sweep_estimates import Estimator, clips_to_render
-    from avbench.sweep_state import states_of
+    from avbench.sweep.estimates import Estimator, clips_to_render
+    from avbench.sweep.state import states_of
 
     console = Console(highlight=False)
     states = states_of(runs, results)

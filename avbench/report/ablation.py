@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from avbench.averages import average
 from avbench.comparison import Comparison, Entry
-from avbench.estimates import interval_words
 from avbench.figures import COLOURS, HATCHES, error_bars, legend_below, new_figure
 from avbench.published import published_ablation
 from avbench.records import DIRECTIONS, Direction, RunRecord
@@ -29,6 +27,8 @@ from avbench.report.content import (
 )
 from avbench.report.mean_scores import MEAN_SCORES, mean_scores, peak_mebibytes
 from avbench.report.study import Stream, Study
+from avbench.statistics.averages import average
+from avbench.statistics.estimates import interval_words
 from avbench.task_curves import METRIC
 
 PAPER = "STELLA, ICML 2024, arXiv 2310.08204; results/published/ablation.csv"

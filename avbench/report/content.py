@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from matplotlib.figure import Figure
 
-from avbench.estimates import Estimate
+from avbench.statistics.estimates import Estimate
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from avbench.averages import average
 from avbench.comparison import Comparison
-from avbench.estimates import Estimate
 from avbench.figures import COLOURS, error_bars, new_figure
 from avbench.plots import accuracy_against_memory, memory_by_kind
 from avbench.published import published_costs
@@ -17,6 +15,8 @@ from avbench.records import RunRecord
 from avbench.report.content import Head, Heading, Item, Number, Picture, Rows, Section, Sheet, Words
 from avbench.report.main_table import sheet_of_blocks
 from avbench.report.study import Stream, Study
+from avbench.statistics.averages import average
+from avbench.statistics.estimates import Estimate
 from avbench.tables import table
 
 PAPER = "STELLA, ICML 2024, arXiv 2310.08204; results/published/efficiency.csv"

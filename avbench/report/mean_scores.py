@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from avbench.averages import average
 from avbench.comparison import Entry
 from avbench.plots import MIB
 from avbench.records import DIRECTIONS, RunRecord
 from avbench.report.content import Head, Number, number
-from avbench.scores import Measure, Score
+from avbench.statistics.averages import average
+from avbench.statistics.scores import Measure, Score
 
 _MEASURES: tuple[Measure, ...] = ("A", "F")
 MEAN_SCORES = tuple(Head(measure, way) for way in DIRECTIONS for measure in _MEASURES)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from avbench.averages import average
 from avbench.comparison import Comparison, Entry
 from avbench.figures import error_bars, legend_below, new_figure, style_of
 from avbench.plots import MIB, over_directions
@@ -28,6 +27,7 @@ from avbench.report.content import (
 )
 from avbench.report.mean_scores import MEAN_SCORES, mean_scores
 from avbench.report.study import Stream, Study
+from avbench.statistics.averages import average
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from avbench.comparison import Entry
-from avbench.exhibit_figures import draw_gallery, draw_selection
-from avbench.exhibits import Exhibits, exhibits_path, read_exhibits
+from avbench.exhibits.figures import draw_gallery, draw_selection
+from avbench.exhibits.file import Exhibits, exhibits_path, read_exhibits
 from avbench.records import RunRecord
 from avbench.report.content import Heading, Item, Picture, Section, Words
 from avbench.report.statistics import PROPOSED

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from avbench.comparison import Comparison, Entry
-from avbench.contest import Contest, contest_notes, what_seeds_show
-from avbench.pairwise import PairedComparison, compare_pairs, corrected_together
-from avbench.ranks import RankedEntry, rank_entries
 from avbench.report.content import (
     CellContent,
     Head,
@@ -21,7 +18,10 @@ from avbench.report.content import (
     number,
 )
 from avbench.report.study import Study
-from avbench.scores import Score
+from avbench.statistics.contest import Contest, contest_notes, what_seeds_show
+from avbench.statistics.pairwise import PairedComparison, compare_pairs, corrected_together
+from avbench.statistics.ranks import RankedEntry, rank_entries
+from avbench.statistics.scores import Score
 
 PROPOSED = "avcl"
 """The paper's method: all others are compared with it, so that no more is tested than is asked."""

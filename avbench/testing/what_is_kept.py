@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from avbench.capacity import bytes_of
-from avbench.exhibiting import explained
+from avbench.exhibits.making import explained
 from avbench.kept_state import kept_tensors, rehearsal_memories
 from avbench.method import Method
 from avbench.options import convert
+from avbench.resume.training_state import load_training_state, training_state
 from avbench.testing.finding import NotApplicable, Violation
 from avbench.testing.tiny_run import (
     BATCH,
@@ -29,7 +30,6 @@ from avbench.testing.tiny_run import (
     saved_and_loaded,
     two_tasks,
 )
-from avbench.training_state import load_training_state, training_state
 
 # Generators are the run's, not the method's.
 _NOT_FOLLOWED = (

@@ -4,9 +4,9 @@ from typer.testing import CliRunner
 from avbench.cli.data import app
 from avbench.errors import DataError, InputError
 from avbench.registry import Catalogue, Plugin
-from avbench.rendering import Canvas
+from avbench.rendered.clips import Canvas
 from avbench.scenario import Scenario, Task
-from avbench.store import ClipStore
+from avbench.store.reading import ClipStore
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_clips_are_rendered_into_the_cache_by_default(run, small_stream, monkeyp
 
 def test_rendered_videos_can_be_prepared_as_the_output_says(run, small_stream, monkeypatch, tmp_path):
     # Fewer pixels than real ones, for speed.
-    monkeypatch.setattr("avbench.rendered_videos.CANVAS", Canvas(seconds=10.0, frames=80, pixels=32))
+    monkeypatch.setattr("avbench.rendered.videos.CANVAS", Canvas(seconds=10.0, frames=80, pixels=32))
     result = run("render", "--as-mp4", "--out", tmp_path / "made", *small_stream, "--training-clips", 1)
     assert result.exit_code == 0, result.output
     (command,) = [line for line in result.output.splitlines() if line.startswith("avbench data prepare")]

@@ -89,7 +89,7 @@ def test_mistakes_are_said_before_anything_is_rendered(call, monkeypatch, tmp_pa
     def refuse(*arguments):
         raise AssertionError("rendering began")
 
-    monkeypatch.setattr("avbench.rendered_cache.open_rendered", refuse)
+    monkeypatch.setattr("avbench.rendered.cache.open_rendered", refuse)
     monkeypatch.chdir(tmp_path)
     result = call("--out", "start.safetensors", *arguments)
     assert isinstance(result.exception, InputError), result.output

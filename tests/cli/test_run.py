@@ -13,8 +13,8 @@ import pytest
 
 from avbench.cli import main
 from avbench.records import read_records
-from avbench.store import ClipEntry
-from avbench.store_writer import StoreWriter
+from avbench.store.reading import ClipEntry
+from avbench.store.writer import StoreWriter
 
 SCENARIO = '''
 from avbench.scenario import Scenario, Task

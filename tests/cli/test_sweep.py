@@ -37,7 +37,7 @@ def test_a_plan_is_shown_with_time_and_disk(call, tmp_path, monkeypatch) -> None
 
 def test_a_plan_knows_what_is_finished_and_how_long_it_took(call, tmp_path, make_record) -> None:
     from avbench.configuration import Layer
-    from avbench.sweep_plan import plan_sweep
+    from avbench.sweep.plan import plan_sweep
 
     first, _ = plan_sweep([{"strategy": "er", "seeds": 2}], below=[Layer("test", {"threads": 1})])
     plan = first.plan

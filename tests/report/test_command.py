@@ -19,11 +19,11 @@ from avbench.defaults import DEFAULTS
 from avbench.options import options_of
 from avbench.records import PLACES_AND_SPEED, RunRecord, identity_of, read_records
 from avbench.registry import catalogue
-from avbench.rendered_store import RENDERED_FORMAT
+from avbench.rendered.store import RENDERED_FORMAT
 from avbench.report.command import command_of
 from avbench.resolving import resolve
 from avbench.settings import SETTINGS
-from avbench.store_layout import PUBLISHED_FORMAT
+from avbench.store.layout import PUBLISHED_FORMAT
 from avbench.streaming import ClipsAhead, settle_clips
 
 MEASURED = read_records(Path(__file__).parents[2] / "results" / "measured")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from avbench.errors import DataError
-from avbench.exhibits import exhibits_path, write_exhibits
+from avbench.exhibits.file import exhibits_path, write_exhibits
 from avbench.records import DIRECTIONS, Ending, Environment
 from avbench.report.content import Listing, Picture, Sheet, Words
 from avbench.report.efficiency import efficiency

@@ -6,7 +6,7 @@ import pytest
 
 from avbench.configuration import Layer
 from avbench.registry import catalogue
-from avbench.rendered_store import clips_of_stream
+from avbench.rendered.store import clips_of_stream
 from avbench.resolving import resolve
 
 NAME = "audioset-stream"

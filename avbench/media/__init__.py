@@ -1,0 +1,1 @@
+"""Videos and sounds: decoding, JPEG, spectrogram, and the augmentations of training."""

@@ -1,0 +1,1 @@
+"""What runs of several seeds show: means and intervals, paired comparisons, ranks, and how sure they are."""

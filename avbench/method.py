@@ -102,7 +102,8 @@ class Method(BaseSGDPlugin):
         over_processes: whether it is right where several processes make a run, each with its share of the
             clips and of the rehearsal memory. It is where all that it adds is a mean over clips, and what it
             keeps for all of them (teachers, importances) follows from parameters and summed gradients alone.
-            Every class says it for itself.
+            What else it needs of the others' clips it exchanges by `avbench.processes`; see
+            `stand_by_forward`. Every class says it for itself.
     """
 
     paper: ClassVar[str] = ""
@@ -181,6 +182,34 @@ class Method(BaseSGDPlugin):
     def numpy_generator(self, name: str) -> np.random.Generator:
         """Return the method's NumPy generator called `name`: for numbers that Python code decides by."""
         return self._attached_randomness().numpy(f"method/{name}")
+
+    def common_generator(self, name: str) -> torch.Generator:
+        """Return the method's CPU generator called `name`, the same in all processes that make a run.
+
+        For what they must do alike, such as make parameters: all draw from it equally often.
+        """
+        self._attached_randomness().common(f"method/{name}")
+        return self.generator(name)
+
+    def common_numpy_generator(self, name: str) -> np.random.Generator:
+        """Return the method's NumPy generator called `name`, the same in all processes that make a run."""
+        self._attached_randomness().common(f"method/{name}")
+        return self.numpy_generator(name)
+
+    # Of several processes, those without a clip in a micro-batch stand by while the others take theirs.
+
+    def stand_by_forward(self, strategy: Strategy) -> None:
+        """Exchange what `before_forward` does, in a process without clips: called in its place.
+
+        A method that exchanges nothing there leaves this alone, as most do. `strategy.mbatch` has no clips.
+        """
+
+    def stand_by_backward(self, strategy: Strategy) -> None:
+        """Exchange what `before_backward` does, in a process without clips: called in its place.
+
+        Add to `strategy.loss`, a 0 there, what was gathered with a gradient: the way back through it is an
+        exchange as well.
+        """
 
     def _attached_randomness(self) -> Randomness:
         if self._randomness is None:

@@ -145,6 +145,19 @@ def summed(tensor: Tensor) -> Tensor:
     return result
 
 
+def summed_each(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the sums of every process's tensors, in one exchange; without gradient, and as views of one.
+
+    Args:
+        tensors: of the same shapes in all processes, of one type and device.
+    """
+    if count() == 1:
+        return list(tensors)
+    flat = summed(torch.cat([each.detach().reshape(-1) for each in tensors]))
+    parts = torch.split(flat, [each.numel() for each in tensors])
+    return [part.view_as(each) for part, each in zip(parts, tensors, strict=True)]
+
+
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Make each parameter's gradient the sum of every process's. One without a gradient anywhere gets none.
 

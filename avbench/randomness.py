@@ -3,7 +3,7 @@
 Nothing in avbench draws from a global generator. Every use has a name ("masking", "reservoir",
 "shuffle"), so adding a draw in one place changes no other place. Generators live on the CPU, on every
 device: a GPU run draws the same masks as a CPU run. Of several processes that make one run, all draw the same
-start and the same order of clips; whatever else they draw, each draws its own.
+start, the same order of clips, and what was declared `common`; whatever else they draw, each draws its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from avbench.errors import RunError
 
 # What all processes of a run must draw alike: names, or how they begin.
 _COMMON = ("shuffle", "start/")
@@ -35,7 +37,7 @@ class Randomness:
     Args:
         seed: of the run.
         process: which of the processes that make the run together; each has its own numbers from all
-            generators but those that shuffle clips or make the start.
+            generators but those that shuffle clips, make the start, or are `common`.
     """
 
     def __init__(self, seed: int, *, process: int = 0) -> None:
@@ -43,6 +45,21 @@ class Randomness:
         self.process = process
         self._torch: dict[str, torch.Generator] = {}
         self._numpy: dict[str, np.random.Generator] = {}
+        self._common: set[str] = set()
+
+    def common(self, name: str) -> None:
+        """Declare that the generators called `name` give the same numbers in all processes of a run.
+
+        All must then draw equally often from them.
+
+        Raises:
+            RunError: numbers that differ were drawn already.
+        """
+        if name not in self._common and (name in self._torch or name in self._numpy):
+            raise RunError(
+                f"the random generator {name!r} was used before it was declared common to all processes"
+            )
+        self._common.add(name)
 
     def torch(self, name: str) -> torch.Generator:
         """Return the CPU torch generator called `name`, made from the seed at its first use."""
@@ -57,8 +74,8 @@ class Randomness:
         return self._numpy[name]
 
     def _seed(self, kind: str, name: str) -> int:
-        own = () if self.process == 0 or name.startswith(_COMMON) else (f"process {self.process}",)
-        return derive_seed(self.seed, kind, name, *own)
+        common = self.process == 0 or name in self._common or name.startswith(_COMMON)
+        return derive_seed(self.seed, kind, name, *(() if common else (f"process {self.process}",)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all generators used so far: tensors and plain data only."""

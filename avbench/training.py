@@ -132,7 +132,8 @@ class ContinualPretraining(BaseSGDTemplate):
         # The clock stays last: it counts a step when all other plugins are done with it.
         plugin = method if method.needs_boundaries else TaskFree(method, self)
         self.plugins.insert(0, plugin)
-        method.attach(self if isinstance(plugin, Method) else plugin.view)
+        self._as_the_method_sees_it: Any = self if isinstance(plugin, Method) else plugin.view
+        method.attach(self._as_the_method_sees_it)
 
     @property
     def matching(self) -> AudioVideoMatching:
@@ -195,7 +196,7 @@ class ContinualPretraining(BaseSGDTemplate):
             if len(part):
                 total += self._accumulate_gradients(part) * self._share
             else:
-                self._stand_by()
+                self._stand_by(part)
         total = processes.summed(total)
         processes.sum_gradients(each for group in self.optimizer.param_groups for each in group["params"])
         self._before_update()
@@ -322,11 +323,17 @@ class ContinualPretraining(BaseSGDTemplate):
         self._after_backward()
         return loss
 
-    def _stand_by(self) -> None:
-        """Without a clip in this micro-batch, take part in what the other processes exchange for theirs."""
-        losses = contrast_without_clips(self.model.size.width, self.device)
+    def _stand_by(self, clips: ClipBatch) -> None:
+        """Without a clip in this micro-batch, take part in what the other processes exchange for theirs.
+
+        In the order of `_accumulate_gradients`.
+        """
+        self.mbatch, self._incoming, self.mb_output, self.mb_noise = clips, 0, None, None
+        self.method.stand_by_forward(self._as_the_method_sees_it)
+        self.loss = contrast_without_clips(self.model.size.width, self.device).sum()
         processes.total(0)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self.method.stand_by_backward(self._as_the_method_sees_it)
+        self.loss.backward()  # type: ignore[no-untyped-call]
 
     def _check_finite(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from avbench import processes
 from avbench.errors import RunError
 from avbench.passes import masked_losses, parameter_gradients, trained_parameters
 
@@ -24,17 +25,44 @@ if TYPE_CHECKING:
 def virtual_step(strategy: Strategy, clips: ClipBatch, noise: MaskNoise) -> dict[str, Tensor]:
     """Return the parameters, by name and detached, as a step on the mean loss of `clips` would leave them.
 
+    Of several processes it is one step on the clips of all: each must call it. The contrast is among each
+    process's own.
+
     Args:
         strategy: of the run; its model and optimiser stay as they are.
-        clips: what the step would be taken on.
+        clips: what the step would be taken on; of several processes, this one's share, perhaps none.
         noise: masks them.
     """
     parameters = trained_parameters(strategy.model)
-    gradients = parameter_gradients(masked_losses(strategy, clips, noise).mean(), parameters)
+    share = len(clips) / processes.total(len(clips))
+    if len(clips):
+        loss = masked_losses(strategy, clips, noise).mean() * share
+        gradients = parameter_gradients(loss, parameters)
+    else:
+        gradients = [torch.zeros_like(value) for value in parameters.values()]
+    gradients = processes.summed_each(gradients)
     return {
         name: stepped(strategy.optimizer, parameter, gradient)
         for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True)
     }
+
+
+def step_on_incoming(
+    strategy: Strategy, generator: torch.Generator, *, wanted: bool
+) -> dict[str, Tensor] | None:
+    """Return the parameters as a step on the incoming clips would leave them, or None where nobody wants it.
+
+    Of several processes all call this, those without clips too, and one that wants it is enough: the step is
+    one on the clips of all.
+
+    Args:
+        strategy: of the run, with the incoming clips as `mbatch`.
+        generator: draws the mask.
+        wanted: whether this process has any use for it.
+    """
+    if not processes.anywhere(wanted):
+        return None
+    return virtual_step(strategy, strategy.mbatch, strategy.model.draw_noise(strategy.mbatch, generator))
 
 
 @torch.no_grad()

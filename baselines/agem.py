@@ -9,6 +9,8 @@ memory is that of Buzzega et al. (aimagelab/mammoth, models/agem_r.py). The loss
 - With micro-batches the reference is computed in parts of that size, their contrast among each part, as the
   step's own gradient is.
 - A parameter that the step gives no gradient stays where it is and counts as 0.
+- Of several processes each rehearses as many clips as came to it, from its part of the memory, and their
+  contrast is among its own. The reference is the gradient of all.
 - The published code branches on the dot product; here the projection is always computed, and is by 0 where
   the gradients agree: no value is read back from the device.
 """
@@ -18,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avbench import processes
 from avbench.capacity import Capacity
 from avbench.clips import ClipBatch
 from avbench.method import Method, Strategy
@@ -33,6 +36,7 @@ class AGEM(Method):
     """
 
     paper = "Efficient Lifelong Learning with A-GEM, ICLR 2019, arXiv 1812.00420"
+    over_processes = True
 
     def __init__(self, *, capacity: Capacity = 2000) -> None:
         super().__init__()
@@ -46,30 +50,39 @@ class AGEM(Method):
 
     def before_update(self, strategy: Strategy, **kwargs: Any) -> None:
         """Project the gradient, then offer the step's clips to the memory."""
-        if self.memory:
+        came = sum(len(clips) for clips in self.arrived)
+        rehearsed = self.memory.sample(came) if self.memory and came else None
+        clips_of_all = processes.total(0 if rehearsed is None else len(rehearsed))
+        if clips_of_all:
             parameters = {
                 name: value
                 for name, value in trained_parameters(strategy.model).items()
                 if value.grad is not None
             }
-            rehearsed = self.memory.sample(sum(len(clips) for clips in self.arrived))
+            reference = self._gradients(strategy, rehearsed, parameters, clips_of_all)
             gradients = [value.grad for value in parameters.values() if value.grad is not None]
-            project(gradients, self._gradients(strategy, rehearsed, parameters))
+            project(gradients, processes.summed_each(reference))
         for clips in self.arrived:
             self.memory.add(clips)
         self.arrived = []
 
     def _gradients(
-        self, strategy: Strategy, rehearsed: ClipBatch, parameters: dict[str, Tensor]
+        self,
+        strategy: Strategy,
+        rehearsed: ClipBatch | None,
+        parameters: dict[str, Tensor],
+        clips_of_all: int,
     ) -> list[Tensor]:
-        """The gradient of the mean loss of `rehearsed` for each of `parameters`."""
+        """This process's part of the gradient of the rehearsed clips' mean loss for each of `parameters`."""
+        total = [torch.zeros_like(value) for value in parameters.values()]
+        if rehearsed is None:
+            return total
         noise = strategy.model.draw_noise(rehearsed, self.generator("masking"))
         size = strategy.settings.micro_batch_size or len(rehearsed)
-        total = [torch.zeros_like(value) for value in parameters.values()]
         for start in range(0, len(rehearsed), size):
             part = slice(start, start + size)
             losses = masked_losses(strategy, rehearsed[part], noise.of(part))
-            found = parameter_gradients(losses.sum() / len(rehearsed), parameters)
+            found = parameter_gradients(losses.sum() / clips_of_all, parameters)
             for held, gradient in zip(total, found, strict=True):
                 held.add_(gradient)
         return total

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avbench import processes
 from avbench.backbone import CAVMAE
 from avbench.errors import InputError
 from avbench.method import Method, Strategy
@@ -40,6 +41,7 @@ class CaSSLe(Method):
 
     paper = "Self-Supervised Models are Continual Learners, CVPR 2022, arXiv 2112.04215"
     needs_boundaries = True
+    over_processes = True
     # The predictors come on top: at the paper's backbone a few hundredths of its size, with their gradients.
     model_copies = 1
 
@@ -62,7 +64,7 @@ class CaSSLe(Method):
     def attach(self, strategy: Strategy) -> None:
         """Get ready to train: make the predictors, to be trained by the run's optimiser."""
         super().attach(strategy)
-        width, generator = strategy.model.size.width, self.generator("predictor")
+        width, generator = strategy.model.size.width, self.common_generator("predictor")
         self.predictors = [predictor(width, self.hidden, generator).to(strategy.device) for _ in range(2)]
         # Until there is a frozen model they get no gradient, and the optimiser leaves them alone.
         strategy.optimizer.add_param_group(
@@ -82,6 +84,15 @@ class CaSSLe(Method):
         distance = contrastive_distillation(audio, frozen.audio, self.temperature)
         distance = distance + contrastive_distillation(video, frozen.video, self.temperature)
         strategy.loss = strategy.loss + self.weight * distance
+
+    def stand_by_backward(self, strategy: Strategy) -> None:
+        """Predict nothing, while other processes contrast what they predict."""
+        if self.teacher is not None:
+            for _ in self.predictors:
+                none = torch.zeros(0, strategy.model.size.width, device=strategy.device, requires_grad=True)
+                strategy.loss = strategy.loss + contrastive_distillation(
+                    none, none.detach(), self.temperature
+                )
 
     def after_training_exp(self, strategy: Strategy, **kwargs: Any) -> None:
         """Freeze the model as it is now."""
@@ -103,12 +114,16 @@ def predictor(width: int, hidden: int, generator: torch.Generator) -> nn.Sequent
 def contrastive_distillation(predicted: Tensor, frozen: Tensor, temperature: float) -> Tensor:
     """Return the mean cross entropy (scalar) of finding each clip's frozen features from the predicted ones.
 
-    Cosine similarity over `temperature`; predicted to frozen and frozen to predicted averaged.
+    Cosine similarity over `temperature`; predicted to frozen and frozen to predicted averaged. Of several
+    processes each has the mean over its own clips, which are found among those of all.
 
     Args:
-        predicted, frozen: (B, D) features of the same clips, of any length.
+        predicted, frozen: (B, D) features of the same clips, of any length; 0 of none.
     """
     predicted, frozen = F.normalize(predicted.float(), dim=1), F.normalize(frozen.float(), dim=1)
-    similarity = predicted @ frozen.T / temperature
-    own = torch.arange(len(similarity), device=similarity.device)
-    return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
+    all_predicted, first = processes.gather_rows(predicted)
+    all_frozen, _ = processes.gather_rows(frozen)
+    own = torch.arange(first, first + len(predicted), device=predicted.device)
+    to_frozen = F.cross_entropy(predicted @ all_frozen.T / temperature, own, reduction="none")
+    to_predicted = F.cross_entropy(frozen @ all_predicted.T / temperature, own, reduction="none")
+    return (to_frozen + to_predicted).sum() / (2 * max(len(predicted), 1))

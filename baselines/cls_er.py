@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avbench import processes
 from avbench.backbone import CAVMAE, Tokens
 from avbench.capacity import Capacity
 from avbench.errors import InputError
@@ -40,6 +41,7 @@ class CLSER(Method):
     """
 
     paper = "Learning Fast, Learning Slow (CLS-ER), ICLR 2022, arXiv 2201.12604"
+    over_processes = True
     model_copies = 2
     plastic: CAVMAE
     stable: CAVMAE
@@ -86,7 +88,14 @@ class CLSER(Method):
                 plastic, stable = self.plastic.pooled(rehearsed, noise), self.stable.pooled(rehearsed, noise)
             self.wanted = better_features(stable, plastic)
             strategy.mbatch = incoming + rehearsed
+        else:
+            self.stand_by_forward(strategy)
         self.memory.add(incoming)
+
+    def stand_by_forward(self, strategy: Strategy) -> None:
+        """Rehearse nothing, while other processes compare what they rehearse."""
+        none = torch.zeros(0, strategy.model.size.width, device=strategy.device)
+        better_features(Tokens(none, none), Tokens(none, none))
 
     def before_backward(self, strategy: Strategy, **kwargs: Any) -> None:
         """Add the penalty of the rehearsed clips."""
@@ -100,7 +109,7 @@ class CLSER(Method):
         self.steps += 1
         decay = warmed_decay(self.copy_decay, self.steps)
         for copy, rate in ((self.plastic, self.plastic_rate), (self.stable, self.stable_rate)):
-            if self.numpy_generator("moves").random() < rate:
+            if self.common_numpy_generator("moves").random() < rate:
                 move_towards(copy, strategy.model, decay)
 
     def evaluated_model(self, model: CAVMAE) -> CAVMAE:
@@ -123,7 +132,13 @@ def better_features(stable: Tokens, plastic: Tokens) -> Tokens:
 
 
 def pair_probabilities(features: Tokens) -> tuple[Tensor, Tensor]:
-    """Return the probabilities (B,) that a sound finds its own video in the batch, and a video its sound."""
+    """Return the probabilities (B,) that a sound finds its own video in the batch, and a video its sound.
+
+    They are found among the features of all processes.
+    """
     audio, video = F.normalize(features.audio.float(), dim=1), F.normalize(features.video.float(), dim=1)
-    scores = audio @ video.T / CONTRASTIVE_TEMPERATURE
-    return scores.softmax(dim=1).diagonal(), scores.softmax(dim=0).diagonal()
+    all_audio, first = processes.gather_rows(audio)
+    all_video, _ = processes.gather_rows(video)
+    to_video = (audio @ all_video.T / CONTRASTIVE_TEMPERATURE).softmax(dim=1)
+    to_audio = (all_audio @ video.T / CONTRASTIVE_TEMPERATURE).softmax(dim=0)
+    return to_video.diagonal(offset=first), to_audio.diagonal(offset=-first)

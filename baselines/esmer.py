@@ -10,6 +10,8 @@ As in the published comparison the loss is the whole training loss, weights appl
 joined batch, the copy masks clips anew, and there is no warm-up after a task begins (the authors' code has
 one, which needs task boundaries). The copy moves after the optimiser's step, as in the authors' code. The
 published comparison evaluates the working model; the paper evaluates the slow copy, and so do we by default.
+The running mean moves once a step, by the losses of all its clips: of all micro-batches and processes. Of
+several processes each has the copy's contrast among its own clips.
 """
 
 from typing import Any, Literal
@@ -17,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from avbench import processes
 from avbench.backbone import CAVMAE, Tokens
 from avbench.capacity import Capacity
 from avbench.errors import InputError
@@ -43,6 +46,7 @@ class ESMER(Method):
     """
 
     paper = "Error Sensitivity Modulation based Experience Replay, ICLR 2023, arXiv 2302.11344"
+    over_processes = True
     model_copies = 1
     slow: CAVMAE
 
@@ -72,8 +76,11 @@ class ESMER(Method):
         self.steps = 0
         # The running mean of losses, a scalar; 0 before the first batch.
         self.usual_loss = torch.zeros(())
-        # Of the current step; None between steps.
+        # The copy's losses of the clips that came in: of this micro-batch, and of the micro-batches of this
+        # step; none between steps.
         self.losses: Tensor | None = None
+        self.losses_of_step: list[Tensor] = []
+        # Of the clips rehearsed in this micro-batch; None between steps.
         self.wanted: Tokens | None = None
 
     def attach(self, strategy: Strategy) -> None:
@@ -97,7 +104,7 @@ class ESMER(Method):
         self.memory.add(incoming, only=~surprising(self.losses, self.usual_loss, self.margin))
 
     def before_backward(self, strategy: Strategy, **kwargs: Any) -> None:
-        """Weigh the incoming clips, add the penalty of the rehearsed ones, and update the running mean."""
+        """Weigh the incoming clips, and add the penalty of the rehearsed ones."""
         assert self.losses is not None
         output, incoming = strategy.mb_output, strategy.incoming
         training = clip_losses(output, strategy.settings.contrastive_weight)
@@ -107,15 +114,22 @@ class ESMER(Method):
         if self.wanted is not None:
             features = pooled_features(output, slice(incoming, None))
             strategy.loss = strategy.loss + self.penalty * squared_distance(features, self.wanted)
-        decay = warmed_decay(self.loss_decay, self.steps + 1)
-        usual = mean_without_outliers(self.losses, self.deviation_margin)
-        self.usual_loss = decay * self.usual_loss + (1 - decay) * usual
+        self.losses_of_step.append(self.losses)
         self.losses = self.wanted = None
+
+    def before_update(self, strategy: Strategy, **kwargs: Any) -> None:
+        """Move the running mean of the losses."""
+        own = torch.cat([torch.zeros(0, device=strategy.device), *self.losses_of_step])
+        losses, _ = processes.gather_rows(own)
+        decay = warmed_decay(self.loss_decay, self.steps + 1)
+        usual = mean_without_outliers(losses, self.deviation_margin)
+        self.usual_loss = decay * self.usual_loss + (1 - decay) * usual
+        self.losses_of_step = []
 
     def after_update(self, strategy: Strategy, **kwargs: Any) -> None:
         """Move the copy towards the model with its probability."""
         self.steps += 1
-        if self.numpy_generator("moves").random() < self.copy_rate:
+        if self.common_numpy_generator("moves").random() < self.copy_rate:
             move_towards(self.slow, strategy.model, warmed_decay(self.copy_decay, self.steps))
 
     def evaluated_model(self, model: CAVMAE) -> CAVMAE:

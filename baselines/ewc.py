@@ -11,6 +11,7 @@ them with strength / 2 x the sum of F (parameter - anchor)^2.
 - Squares are of single clips' gradients, as the definition has it; many implementations square that of a
   batch's mean loss, which is smaller about by the number of clips. A clip's contrast is with the
   `FISHER_BATCH` - 1 clips read along with it.
+- Of several processes each takes its share of the clips.
 - mammoth's penalty lacks the half, and it weighs each sample by the probability of its label, which has no
   counterpart here. We follow the papers.
 """
@@ -24,6 +25,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from avbench import processes
 from avbench.clips import ClipBatch
 from avbench.errors import InputError, RunError
 from avbench.method import Method, Strategy
@@ -59,6 +61,7 @@ class EWC(Method):
 
     paper = "Progress & Compress: A scalable framework for continual learning, ICML 2018, arXiv 1805.06370"
     needs_boundaries = True
+    over_processes = True
     model_copies = 2
 
     def __init__(self, *, strength: float = 1000.0, decay: float = 1.0, fisher_clips: int = 128) -> None:
@@ -96,7 +99,8 @@ class EWC(Method):
 
         # Later tasks come in the order in which they would come without this pass.
         with strategy.randomness.undisturbed("shuffle"):
-            batches = _first_clips(strategy.dataloader, self.fisher_clips, strategy.device)
+            clips = processes.part(self.fisher_clips)
+            batches = _first_clips(strategy.dataloader, clips, strategy.device)
             found = diagonal_fisher(losses_of, parameters, batches)
         for name, value in parameters.items():
             if name in self.fisher:
@@ -110,7 +114,7 @@ def diagonal_fisher(
 ) -> dict[str, Tensor]:
     """Return the diagonal of the empirical Fisher information: for each parameter, by name.
 
-    That is the mean over all clips of the squared gradient of the clip's own loss.
+    That is the mean over all clips, of all processes, of the squared gradient of the clip's own loss.
 
     Args:
         losses_of: returns the loss (B,) of each clip of a batch, with a graph.
@@ -129,16 +133,19 @@ def diagonal_fisher(
             for held, gradient in zip(fisher.values(), gradients, strict=True):
                 held.addcmul_(gradient, gradient)
         clips += len(losses)
+    clips = processes.total(clips)
     if not clips:
         raise RunError("the importance of parameters cannot be estimated: the task has no clips")
-    for held in fisher.values():
-        held.div_(clips)
+    for held, everyones in zip(fisher.values(), processes.summed_each(list(fisher.values())), strict=True):
+        held.copy_(everyones).div_(clips)
     return fisher
 
 
 def _first_clips(loader: Iterable[ClipBatch], clips: int, device: torch.device | str) -> Iterator[ClipBatch]:
     """Yield the first `clips` clips of a pass in batches of `FISHER_BATCH`, smaller where a batch ends."""
     left = clips
+    if not left:
+        return
     for loaded in loader:
         batch = loaded[:left].to(device)
         for start in range(0, len(batch), FISHER_BATCH):

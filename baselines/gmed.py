@@ -12,7 +12,8 @@ Where sources differ: the paper takes the regulariser's loss off, so that edited
 code bases add it (a sign lost by negating twice). We follow the paper. The gradient is that of the mean loss
 of the sampled clips, as in both code bases, for which the stride was chosen. Stride shrinks by `edit_decay`
 with each earlier edit of a clip; the published comparison never counts the edits, so its strides do not
-shrink, which is what the default of 1 does.
+shrink, which is what the default of 1 does. Of several processes each edits clips of its part of the memory;
+the step they try is one of all, and so is the mean.
 
 An edited pixel is no byte any more: frames are stored normalised, as float16, in twice the bytes.
 """
@@ -23,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avbench import processes
 from avbench.backbone import MaskNoise
 from avbench.capacity import Capacity
 from avbench.clips import ClipBatch
@@ -30,7 +32,7 @@ from avbench.errors import InputError
 from avbench.method import Method, Strategy
 from avbench.passes import masked_losses, trained_parameters
 from avbench.rehearsal import RehearsalMemory
-from avbench.virtual_step import virtual_step
+from avbench.virtual_step import step_on_incoming
 
 
 class GMED(Method):
@@ -44,6 +46,7 @@ class GMED(Method):
     """
 
     paper = "Gradient-based Editing of Memory Examples for Task-free CL, NeurIPS 2021, arXiv 2006.15294"
+    over_processes = True
 
     def __init__(
         self,
@@ -68,21 +71,42 @@ class GMED(Method):
     def before_forward(self, strategy: Strategy, **kwargs: Any) -> None:
         """Join edited clips to the incoming ones, and offer those to the memory."""
         incoming = strategy.mbatch = strategy.mbatch.normalised()
-        if self.memory:
-            slots = self.memory.sample_slots(len(incoming))
-            rehearsed = self.edited(strategy, incoming, self.memory.read(slots))
-            self.memory.write(slots, rehearsed)
-            strategy.mbatch = incoming + rehearsed
+        after_step = self._step_on_incoming(strategy)
+        if after_step is not None:
+            slots = self.memory.sample_slots(len(incoming)) if self.memory else torch.zeros(0).long()
+            clips_of_all = processes.total(len(slots))
+            if len(slots):
+                rehearsed = self.edited(strategy, self.memory.read(slots), after_step, clips_of_all)
+                self.memory.write(slots, rehearsed)
+                strategy.mbatch = incoming + rehearsed
         edits = torch.zeros(len(incoming), dtype=torch.int32, device=incoming.device)
         self.memory.add(incoming.with_extras(edits=edits))
 
-    def edited(self, strategy: Strategy, incoming: ClipBatch, rehearsed: ClipBatch) -> ClipBatch:
-        """Return `rehearsed`, moved along the gradient of what a step on `incoming` costs them."""
+    def stand_by_forward(self, strategy: Strategy) -> None:
+        """Take part in the step that the processes with clips try, and edit nothing."""
+        if self._step_on_incoming(strategy) is not None:
+            processes.total(0)
+
+    def _step_on_incoming(self, strategy: Strategy) -> dict[str, Tensor] | None:
+        generator = self.generator("virtual step")
+        return step_on_incoming(strategy, generator, wanted=bool(self.memory))
+
+    def edited(
+        self, strategy: Strategy, rehearsed: ClipBatch, after_step: dict[str, Tensor], clips_of_all: int
+    ) -> ClipBatch:
+        """Return `rehearsed`, moved along the gradient of what a step costs them.
+
+        Args:
+            strategy: of the run.
+            rehearsed: (n) sampled clips.
+            after_step: the parameters, by name, that the step would leave.
+            clips_of_all: that all processes rehearse, over which the loss is averaged; n of one.
+        """
         noise = strategy.model.draw_noise(rehearsed, self.generator("rehearsed"))
         parameters = {name: value.detach() for name, value in trained_parameters(strategy.model).items()}
-        before = _input_gradient(strategy, rehearsed, noise, parameters)
-        step_noise = strategy.model.draw_noise(incoming, self.generator("virtual step"))
-        after = _input_gradient(strategy, rehearsed, noise, virtual_step(strategy, incoming, step_noise))
+        share = len(rehearsed) / clips_of_all
+        before = _input_gradient(strategy, rehearsed, noise, parameters, share)
+        after = _input_gradient(strategy, rehearsed, noise, after_step, share)
         edits = rehearsed.extras["edits"]
         length = (self.stride * self.edit_decay ** edits.float())[:, None, None]
         video, audio = (
@@ -93,12 +117,12 @@ class GMED(Method):
 
 
 def _input_gradient(
-    strategy: Strategy, clips: ClipBatch, noise: MaskNoise, parameters: dict[str, Tensor]
+    strategy: Strategy, clips: ClipBatch, noise: MaskNoise, parameters: dict[str, Tensor], share: float
 ) -> tuple[Tensor, Tensor]:
-    """The gradient of the mean loss of `clips` for their own video and audio patches, in float32."""
+    """The gradient of `share` x the clips' mean loss for their own video and audio patches, in float32."""
     # Detached first: a float32 tensor would be marked itself.
     video, audio = (patches.detach().float().requires_grad_() for patches in (clips.video, clips.audio))
     inputs = replace(clips, video=video, audio=audio)
-    loss = masked_losses(strategy, inputs, noise, parameters=parameters).mean()
+    loss = masked_losses(strategy, inputs, noise, parameters=parameters).mean() * share
     video_gradient, audio_gradient = torch.autograd.grad(loss, [video, audio])
     return video_gradient, audio_gradient

@@ -6,6 +6,7 @@ normalised log-mel values, and the mixture is both what is seen and what is reco
 clips as they came.
 
 Where fewer clips are held than came in the published code fails; here the rehearsed are gone through again.
+Of several processes each draws the weight of its clips, as every micro-batch has a weight of its own.
 """
 
 from dataclasses import replace
@@ -29,6 +30,7 @@ class LUMP(Method):
     """
 
     paper = "Representational Continuity for Unsupervised Continual Learning, ICLR 2022, arXiv 2110.06976"
+    over_processes = True
 
     def __init__(self, *, capacity: Capacity = 2000, alpha: float = 0.5) -> None:
         super().__init__()

@@ -7,12 +7,14 @@ rises most under a virtual step on the incoming clips are joined to them.
 As in the published comparison the virtual step is the run's optimiser's (the paper's is plain gradient
 descent), and the loss is the whole training loss. Where we differ: that code draws another mask for the
 loss before than for the loss after the step, so that its ranking is partly that of two masks; here both
-are taken under one. It copies the model to try the step; here neither model nor optimiser is touched.
+are taken under one. It copies the model to try the step; here neither model nor optimiser is touched. Of
+several processes each selects among clips of its part of the memory; the step they try is one of all.
 """
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from avbench.capacity import Capacity
 from avbench.clips import ClipBatch
@@ -20,7 +22,7 @@ from avbench.errors import InputError
 from avbench.method import Method, Strategy
 from avbench.passes import masked_losses
 from avbench.rehearsal import RehearsalMemory
-from avbench.virtual_step import virtual_step
+from avbench.virtual_step import step_on_incoming
 
 
 class MIR(Method):
@@ -32,6 +34,7 @@ class MIR(Method):
     """
 
     paper = "Online Continual Learning with Maximally Interfered Retrieval, NeurIPS 2019, arXiv 1908.04742"
+    over_processes = True
 
     def __init__(self, *, capacity: Capacity = 2000, search_factor: int = 5) -> None:
         super().__init__()
@@ -43,19 +46,28 @@ class MIR(Method):
     def before_forward(self, strategy: Strategy, **kwargs: Any) -> None:
         """Join the most interfered clips to the incoming ones, then offer those to the memory."""
         incoming = strategy.mbatch
-        if self.memory:
+        after_step = self._step_on_incoming(strategy)
+        if after_step is not None and self.memory:
             candidates = self.memory.sample(self.search_factor * len(incoming))
-            strategy.mbatch = incoming + self.most_interfered(strategy, incoming, candidates)
+            interfered = self.most_interfered(strategy, candidates, after_step, len(incoming))
+            strategy.mbatch = incoming + interfered
         self.memory.add(incoming)
 
-    def most_interfered(self, strategy: Strategy, incoming: ClipBatch, candidates: ClipBatch) -> ClipBatch:
-        """Return as many of `candidates` as came in: those whose loss a step on `incoming` raises most."""
-        after_step = virtual_step(
-            strategy, incoming, strategy.model.draw_noise(incoming, self.generator("virtual step"))
-        )
+    def stand_by_forward(self, strategy: Strategy) -> None:
+        """Take part in the step that the processes with clips try."""
+        self._step_on_incoming(strategy)
+
+    def _step_on_incoming(self, strategy: Strategy) -> dict[str, Tensor] | None:
+        generator = self.generator("virtual step")
+        return step_on_incoming(strategy, generator, wanted=bool(self.memory))
+
+    def most_interfered(
+        self, strategy: Strategy, candidates: ClipBatch, after_step: dict[str, Tensor], clips: int
+    ) -> ClipBatch:
+        """Return `clips` of `candidates`: those whose losses the parameters `after_step` raise most."""
         noise = strategy.model.draw_noise(candidates, self.generator("candidates"))
         with torch.no_grad():
             before = masked_losses(strategy, candidates, noise)
             after = masked_losses(strategy, candidates, noise, parameters=after_step)
         order = (after - before).argsort(descending=True, stable=True)
-        return candidates[order[: len(incoming)]]
+        return candidates[order[:clips]]

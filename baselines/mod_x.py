@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avbench import processes
 from avbench.backbone import CAVMAE, Tokens
 from avbench.errors import InputError
 from avbench.method import Method, Strategy
@@ -39,6 +40,7 @@ class ModX(Method):
         "arXiv 2305.07437"
     )
     needs_boundaries = True
+    over_processes = True
     model_copies = 1
 
     def __init__(self, *, weight: float = 20.0) -> None:
@@ -58,6 +60,13 @@ class ModX(Method):
         new = Tokens(strategy.mb_output.audio_pooled, strategy.mb_output.video_pooled)
         strategy.loss = strategy.loss + self.weight * off_diagonal_distillation(old, new)
 
+    def stand_by_backward(self, strategy: Strategy) -> None:
+        """Compare nothing, while other processes compare their clips with those of all."""
+        if self.teacher is not None:
+            none = torch.zeros(0, strategy.model.size.width, device=strategy.device, requires_grad=True)
+            old, new = Tokens(none.detach(), none.detach()), Tokens(none, none)
+            strategy.loss = strategy.loss + off_diagonal_distillation(old, new)
+
     def after_training_exp(self, strategy: Strategy, **kwargs: Any) -> None:
         """Set the model aside as it is now."""
         self.teacher = frozen_copy(strategy.model)
@@ -66,20 +75,27 @@ class ModX(Method):
 def off_diagonal_distillation(old: Tokens, new: Tokens) -> Tensor:
     """Return the divergence (scalar, 0 or more) of similarities across modalities from the old ones.
 
+    It is summed over the clips. Of several processes each compares its own with those of all, and returns
+    what is its part when the mean over all clips' processes is taken, as that of the loss is.
+
     Args:
         old, new: features (B, D) of the same clips by the old and by the current model, of any length.
     """
-    before, now = _cosines(old), _cosines(new)
-    return (_divergence(before, now) + _divergence(before.T, now.T)) / 2
+    to_video = _divergence(*(_cosines(each.audio, each.video) for each in (old, new)))
+    to_audio = _divergence(*(_cosines(each.video, each.audio) for each in (old, new)))
+    clips = processes.total(len(new.audio))
+    return (to_video + to_audio) / 2 * (clips / max(len(new.audio), 1))
 
 
-def _cosines(features: Tokens) -> Tensor:
-    """Similarities (B, B) of every audio to every video."""
-    return F.normalize(features.audio.float(), dim=1) @ F.normalize(features.video.float(), dim=1).T
+def _cosines(features: Tensor, others: Tensor) -> tuple[Tensor, int]:
+    """Similarities (B, N) of clips to the others of all processes' clips, and the place of their own."""
+    everyones, first = processes.gather_rows(F.normalize(others.float(), dim=1))
+    return F.normalize(features.float(), dim=1) @ everyones.T, first
 
 
-def _divergence(before: Tensor, now: Tensor) -> Tensor:
-    """Summed divergence of the rows of `now` from those of `before` that are right about their clip."""
-    right = before.diagonal() >= before.amax(dim=1)
+def _divergence(old: tuple[Tensor, int], new: tuple[Tensor, int]) -> Tensor:
+    """Summed divergence of the new rows from those of the old ones that are right about their clip."""
+    (before, first), (now, _) = old, new
+    right = before.diagonal(offset=first) >= before.amax(dim=1)
     wanted = torch.where(right[:, None], before, now).detach()
     return F.kl_div(F.log_softmax(now, dim=1), F.log_softmax(wanted, dim=1), reduction="sum", log_target=True)

@@ -19,8 +19,11 @@ from avbench.registry import catalogue
 from avbench.rehearsal import RehearsalMemory
 
 # Methods whose gradients are those of one process where they draw alike, and others, which are only run.
-SAME_GRADIENTS = ("finetune", "er", "der", "der-pp", "lwf", "si")
-RUN = ("er", "lwf", "si", "multitask", "random", "mats", "avcl", "avcl-plus")
+SAME_GRADIENTS = (
+    "finetune", "er", "der", "der-pp", "lwf", "si", "cls-er", "cassle", "mod-x", "esmer", "ewc", "agem",
+    "mir", "gmed",
+)  # fmt: skip
+RUN = (*SAME_GRADIENTS, "lump", "multitask", "random", "mats", "avcl", "avcl-plus")
 
 # Imports once, then forks the processes: imports are most of a small run's time. The parent never computes,
 # so that its children may. Each piece of work is made by `count` processes, which find each other as those of
@@ -102,21 +105,40 @@ def noise_of_clips(model, batch, generator):
 
 CAVMAE.draw_noise = noise_of_clips
 
+def differ(models, factor):
+    with torch.no_grad():
+        for number, value in enumerate(value for each in models for value in each.parameters()):
+            value.mul_(factor if number % 2 else 1.0)
+
 def gradients(name, batches, **settings):
     backbone = CAVMAE(BACKBONES["tiny"], geometry)
     backbone.initialise(torch.Generator().manual_seed(0))
     method = catalogue("strategy").get(name).cls()
+    module = sys.modules[type(method).__module__]
     strategy = ContinualPretraining(
         backbone=backbone, matching=None, method=method, randomness=Randomness(0),
-        settings=TrainingSettings(batch_size=7, learning_rate=1e-9, contrastive_weight=1.0, **settings),
+        settings=TrainingSettings(
+            batch_size=7, **({"learning_rate": 1e-9, "contrastive_weight": 1.0} | settings)
+        ),
         make_loader=None,
     )
     values = trained_parameters(backbone)
-    if name == "lwf":
+    if name in ("lwf", "cassle", "mod-x"):
         method.teacher = frozen_copy(backbone)
-        with torch.no_grad():
-            for value in method.teacher.parameters():
-                value.mul_(1.1)
+        differ([method.teacher], 1.1)
+    if name == "cls-er":
+        # Far from one another, so that one copy is better at some clips and the other at others.
+        differ([method.plastic], 1.5)
+        differ([method.stable], 0.7)
+    if name == "esmer":
+        differ([method.slow], 1.1)
+        method.usual_loss = torch.tensor(1.02)
+        method.margin = 1.0
+    if name == "ewc":
+        method.fisher = {key: torch.ones_like(value) for key, value in values.items()}
+        method.anchor = {key: value.detach() + 0.01 for key, value in values.items()}
+    if name == "gmed":
+        method.stride = 50.0
     if name == "si":
         method.importance = {key: torch.ones_like(value) for key, value in values.items()}
         method.anchor = {key: value.detach() + 0.01 for key, value in values.items()}
@@ -127,6 +149,22 @@ def gradients(name, batches, **settings):
     if name == "si":
         # Movements this small are rounded; only that all processes keep the same is looked at.
         found |= {f"kept {key}": value for key, value in method.share.items()}
+    if name == "ewc":
+        # Of clips alone, so that their losses do not depend on which are read along.
+        module.FISHER_BATCH = 1
+        strategy.dataloader = batches
+        method.generator("masking")
+        method.after_training_exp(strategy)
+        found |= {f"fisher {key}": value for key, value in method.fisher.items()}
+    if name == "cassle":
+        found |= {
+            f"predictor {key}": value.grad.clone() for key, value in method.predictors[0].named_parameters()
+        }
+    if name == "esmer":
+        found["usual loss"] = method.usual_loss
+    if name in ("cls-er", "esmer"):
+        copied = method.plastic if name == "cls-er" else method.slow
+        found |= {f"copy {key}": value.detach() for key, value in copied.named_parameters()}
     return found
 
 def compare():
@@ -184,11 +222,26 @@ def test_a_step_of_two_processes_has_the_gradients_of_one_with_the_joined_batch(
         ["er", {}, [1, 2]],
         ["lwf", {"micro_batch_size": 3}, [7]],
         ["si", {}, [5]],
+        ["cls-er", {}, [7, 7]],
+        ["cassle", {}, [7]],
+        ["cassle", {"micro_batch_size": 4}, [5]],
+        ["mod-x", {}, [7]],
+        ["mod-x", {"micro_batch_size": 4}, [5]],
+        # The rest make passes in which each process has its own contrast, so that there is none here.
+        ["ewc", {"contrastive_weight": 0.0}, [7, 4]],
+        ["esmer", {"contrastive_weight": 0.0}, [7, 7]],
+        ["agem", {"contrastive_weight": 0.0}, [7, 7]],
+        ["agem", {"contrastive_weight": 0.0}, [1, 2]],
+        # A step that is large enough for what is made of it to show.
+        ["mir", {"contrastive_weight": 0.0, "learning_rate": 1e-3}, [7, 7]],
+        ["mir", {"contrastive_weight": 0.0}, [1, 2]],
+        ["gmed", {"contrastive_weight": 0.0, "learning_rate": 1e-3}, [7, 7]],
+        ["gmed", {"contrastive_weight": 0.0}, [1, 2]],
     )
 
 
 _RUNS = """
-settings, results, strategies = told
+settings, results, strategies, plugin = told
 streaming._GALLERY_BATCH = 4
 
 def run(folder, **changes):
@@ -204,7 +257,7 @@ def both():
         run("two", **(ER if name == "er" else {"strategy": name}))
 
 def refused():
-    run("refused", strategy="agem")
+    run("refused", strategy="theirs", plugins=[*settings["plugins"], plugin])
 
 def struck(number, after):
     # One of the two gets a signal in the midst of a step.
@@ -237,7 +290,11 @@ def only(folder: Path, strategy: str) -> RunRecord:
 def test_runs_of_two_processes(tmp_path: Path, tiny_stream) -> None:
     # Batches of 7 and of 1 clip; 3 batches of the gallery.
     settings = {**tiny_stream, "threads": 1, "batch_size": 7, "epochs": 1}
-    said = forked(_RUNS, settings, str(tmp_path), RUN)
+    plugin = tmp_path / "theirs.py"
+    plugin.write_text(
+        'from avbench.method import Method\n\n\nclass Theirs(Method):\n    """Train."""\n', encoding="utf-8"
+    )
+    said = forked(_RUNS, settings, str(tmp_path), RUN, str(plugin))
     one, two, killed = (only(tmp_path / folder, "er") for folder in ("one", "two", "killed"))
     assert two.finished
     assert two.environment.hardware["processes"] == "2"
@@ -260,7 +317,7 @@ def test_runs_of_two_processes(tmp_path: Path, tiny_stream) -> None:
     assert "RunError of process 0: process 0 of 2 lost the others" in said
     assert "is of 2 process(es), and here are 1" in said
     assert {each.strategy for each in read_records(tmp_path / "two")} == set(RUN)
-    assert "agem is not made for several processes" in said
+    assert "theirs is not made for several processes" in said
     assert not list((tmp_path / "refused").glob("**/*.json"))
 
 

@@ -90,6 +90,7 @@ def _print_plugin(known: Catalogue, plugin: Plugin, console: Console) -> None:
     console.print(f"Source: {_paper(plugin)}", markup=False)
     if known.kind == "strategy":
         console.print(_facts(plugin), markup=False)
+        console.print(f"Made for several processes (torchrun): {_yes(plugin.cls.over_processes)}")
     console.print(f"From: {plugin.origin}", markup=False, soft_wrap=True)
     options = options_of(plugin.cls)
     if not options:

@@ -79,7 +79,7 @@ def test_the_reference_is_the_gradient_of_the_mean_loss(pretraining: Any, clips:
     noise = strategy.model.draw_noise(batch, strategy.randomness.torch("copied"))
     strategy.model.draw_noise = lambda *given: noise
     parameters = dict(strategy.model.named_parameters())
-    found = method._gradients(strategy, batch, parameters)
+    found = method._gradients(strategy, batch, parameters, len(batch))
     assert all(value.grad is None for value in parameters.values())
     strategy.step(batch)
     for gradient, value in zip(found, parameters.values(), strict=True):

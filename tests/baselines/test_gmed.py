@@ -12,6 +12,7 @@ import torch
 from avbench.errors import InputError
 from avbench.passes import masked_losses
 from avbench.registry import catalogue
+from avbench.virtual_step import virtual_step
 
 GMED = catalogue("strategy").get("gmed").cls
 
@@ -23,6 +24,11 @@ def trained(pretraining: Any, clips: Any, **options: Any) -> Any:
     return strategy
 
 
+def step_on(strategy: Any, incoming: Any) -> dict[str, torch.Tensor]:
+    noise = strategy.model.draw_noise(incoming, strategy.method.generator("virtual step"))
+    return virtual_step(strategy, incoming, noise)
+
+
 @pytest.mark.parametrize("regulariser", [0.0, 0.05, 2.0])
 def test_moves_along_the_stated_gradient(regulariser: float, pretraining: Any, clips: Any) -> None:
     """x + stride * d/dx [loss after the step - loss - regulariser * loss], by copies and a real step."""
@@ -30,7 +36,7 @@ def test_moves_along_the_stated_gradient(regulariser: float, pretraining: Any, c
     strategy, again = (trained(pretraining, clips, **options) for _ in range(2))
     incoming = clips(3, 8).normalised()
     rehearsed = clips(3, 9).normalised().with_extras(edits=torch.zeros(3, dtype=torch.int32))
-    edited = strategy.method.edited(strategy, incoming, rehearsed)
+    edited = strategy.method.edited(strategy, rehearsed, step_on(strategy, incoming), 3)
 
     noise = again.model.draw_noise(rehearsed, again.method.generator("rehearsed"))
     step_noise = again.model.draw_noise(incoming, again.method.generator("virtual step"))
@@ -78,7 +84,8 @@ def test_a_clip_edited_before_moves_less(pretraining: Any, clips: Any) -> None:
         strategy = trained(pretraining, clips, edit_decay=0.5)
         before = clips(2, 9).normalised()
         marked = before.with_extras(edits=torch.full((2,), edits, dtype=torch.int32))
-        after = strategy.method.edited(strategy, clips(2, 8).normalised(), marked)
+        after_step = step_on(strategy, clips(2, 8).normalised())
+        after = strategy.method.edited(strategy, marked, after_step, 2)
         assert after.extras["edits"].tolist() == [edits + 1] * 2
         distances.append((after.video - before.video).norm().item())
     assert distances[1] == pytest.approx(distances[0] / 4, rel=1e-3)
@@ -91,7 +98,7 @@ def test_leaves_model_and_optimiser_as_they_were(pretraining: Any, clips: Any) -
     held += [value for state in strategy.optimizer.state.values() for value in state.values()]
     before = [value.detach().clone() for value in held]
     marked = clips(2, 9).normalised().with_extras(edits=torch.zeros(2, dtype=torch.int32))
-    strategy.method.edited(strategy, clips(4, 2).normalised(), marked)
+    strategy.method.edited(strategy, marked, step_on(strategy, clips(4, 2).normalised()), 2)
     assert all(torch.equal(old, new) for old, new in zip(before, held, strict=True))
 
 

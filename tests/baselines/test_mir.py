@@ -11,6 +11,7 @@ import torch
 from avbench.errors import InputError
 from avbench.passes import masked_losses
 from avbench.registry import catalogue
+from avbench.virtual_step import virtual_step
 
 MIR = catalogue("strategy").get("mir").cls
 
@@ -20,7 +21,9 @@ def test_picks_the_clips_whose_loss_rises_most(pretraining: Any, clips: Any) -> 
     for seed in range(3):
         strategy.step(clips(4, seed))
     incoming, candidates = clips(3, 8), clips(12, 9)
-    picked = strategy.method.most_interfered(strategy, incoming, candidates)
+    step_noise = strategy.model.draw_noise(incoming, strategy.method.generator("virtual step"))
+    after_step = virtual_step(strategy, incoming, step_noise)
+    picked = strategy.method.most_interfered(strategy, candidates, after_step, 3)
 
     # By brute force: copies of model and optimiser, and a real step, with the same masks.
     again = pretraining(MIR(capacity=50))
@@ -57,7 +60,9 @@ def test_leaves_model_and_optimiser_as_they_were(pretraining: Any, clips: Any) -
     held = [*strategy.model.parameters()]
     held += [value for state in strategy.optimizer.state.values() for value in state.values()]
     before = [value.detach().clone() for value in held]
-    strategy.method.most_interfered(strategy, clips(4, 2), clips(8, 3))
+    strategy.mbatch = clips(4, 2)
+    strategy.method.before_forward(strategy)
+    assert len(strategy.mbatch) == 8
     assert all(torch.equal(old, new) for old, new in zip(before, held, strict=True))
 
 

@@ -54,6 +54,13 @@ def test_every_plugin_is_listed() -> None:
     assert "Rehearses: no " in entries(shown)["finetune"]
 
 
+def test_one_says_whether_it_is_made_for_several_processes(tmp_path: Path) -> None:
+    assert "several processes (torchrun): yes" in show("list", "er")
+    mine = tmp_path / "my_method.py"
+    mine.write_text(METHOD, encoding="utf-8")
+    assert "several processes (torchrun): no" in show("list", "my-method", "--plugin", str(mine))
+
+
 def entries(shown: str) -> dict[str, str]:
     """What is listed: all that is said of a plugin in one line, by its name."""
     found: dict[str, str] = {}

@@ -13,10 +13,11 @@ alike, to the bit.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -28,18 +29,48 @@ Item = TypeVar("Item")
 TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others; torchrun ends all when one fails, long before."""
 
-# One entry for every `alone` block that this process is in.
-_alone: list[None] = []
+
+class StandIn(Protocol):
+    """What stands for the processes of a run, in a thread that is taken for one: see `avbench.testing`."""
+
+    @property
+    def rank(self) -> int:
+        """This thread's number among them, from 0."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    def gathered(self, value: Item) -> list[Item]:
+        """Return every thread's value, in order of rank."""
+
+
+class _OfThread(threading.local):
+    """Of this thread: how many `alone` blocks it is in, and what stands for the other processes."""
+
+    alone = 0
+    stand_in: StandIn | None = None
+
+
+_of_thread = _OfThread()
 
 
 def count() -> int:
     """Return how many processes make the run; 1 within `alone`."""
-    return distributed.get_world_size() if _several() else 1
+    if _of_thread.alone:
+        return 1
+    if _of_thread.stand_in is not None:
+        return _of_thread.stand_in.count
+    return distributed.get_world_size() if _joined() else 1
 
 
 def rank() -> int:
     """Return this process's number among them, from 0."""
-    return distributed.get_rank() if _several() else 0
+    if _of_thread.alone:
+        return 0
+    if _of_thread.stand_in is not None:
+        return _of_thread.stand_in.rank
+    return distributed.get_rank() if _joined() else 0
 
 
 def local_rank() -> int:
@@ -82,11 +113,21 @@ def joined() -> Iterator[None]:
 @contextmanager
 def alone() -> Iterator[None]:
     """Let this process work for itself within a `with` block: as if it were the only one."""
-    _alone.append(None)
+    _of_thread.alone += 1
     try:
         yield
     finally:
-        _alone.pop()
+        _of_thread.alone -= 1
+
+
+@contextmanager
+def standing_in(others: StandIn) -> Iterator[None]:
+    """Take this thread for one of the processes of a run within a `with` block."""
+    _of_thread.stand_in = others
+    try:
+        yield
+    finally:
+        _of_thread.stand_in = None
 
 
 def share(items: Sequence[Item]) -> Sequence[Item]:
@@ -103,6 +144,8 @@ def total(number: int) -> int:
     """Return the sum of every process's number."""
     if count() == 1:
         return number
+    if _of_thread.stand_in is not None:
+        return sum(_of_thread.stand_in.gathered(number))
     summed = torch.tensor(number, dtype=torch.int64)
     with _together():
         distributed.all_reduce(summed)
@@ -118,6 +161,8 @@ def gathered(value: Item) -> list[Item]:
     """Return every process's value, in order of rank: plain data or arrays."""
     if count() == 1:
         return [value]
+    if _of_thread.stand_in is not None:
+        return _of_thread.stand_in.gathered(value)
     values: list[Any] = [None] * count()
     with _together():
         distributed.all_gather_object(values, value)
@@ -128,6 +173,8 @@ def of_first(value: Item) -> Item:
     """Return what the first process gives here: plain data. Others' values are not looked at."""
     if count() == 1:
         return value
+    if _of_thread.stand_in is not None:
+        return _of_thread.stand_in.gathered(value)[0]
     values: list[Any] = [value]
     with _together():
         distributed.broadcast_object_list(values, src=0)
@@ -139,6 +186,8 @@ def summed(tensor: Tensor) -> Tensor:
     """Return the sum of every process's tensor, which are of one shape; without gradient."""
     if count() == 1:
         return tensor
+    if _of_thread.stand_in is not None:
+        return torch.stack(_of_thread.stand_in.gathered(tensor.detach())).sum(dim=0).to(tensor.dtype)
     result = tensor.detach().clone(memory_format=torch.contiguous_format)
     with _together():
         distributed.all_reduce(result)
@@ -179,8 +228,7 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
         if value.grad is None:
             flat[place : place + value.numel()] = 0
         place += value.numel()
-    with _together():
-        distributed.all_reduce(flat)
+    flat = summed(flat)
     anyone = flat[place:].tolist()
     place = 0
     for value, holders in zip(trained, anyone, strict=True):
@@ -212,6 +260,8 @@ class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, rows: Tensor, lengths: list[int]) -> Tensor:
         context.first, context.own = sum(lengths[: rank()]), len(rows)
+        if _of_thread.stand_in is not None:
+            return torch.cat(_of_thread.stand_in.gathered(rows.detach()))
         # Collectives want tensors of one shape.
         padded = rows.new_zeros(max(lengths), *rows.shape[1:])
         padded[: len(rows)] = rows
@@ -225,8 +275,8 @@ class _GatherWithGradient(torch.autograd.Function):
         return summed(gradient)[context.first : context.first + context.own], None
 
 
-def _several() -> bool:
-    return not _alone and distributed.is_available() and distributed.is_initialized()
+def _joined() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
 
 @contextmanager

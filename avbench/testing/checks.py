@@ -8,6 +8,7 @@ from avbench.method import Method
 from avbench.testing import declaration, in_training, what_is_kept
 from avbench.testing.finding import Check, Finding
 from avbench.testing.hands_off import hands_off
+from avbench.testing.several_processes import several_processes
 
 # Where one of these fails, those after it could only fail for the same reason.
 _FIRST: list[Callable[[type[Method]], None]] = [
@@ -32,6 +33,7 @@ CHECKS: list[Check] = [
         in_training.measured_without_running,
         in_training.evaluated,
         hands_off,
+        several_processes,
         what_is_kept.clips_within_capacity,
         what_is_kept.bytes_within_capacity,
         what_is_kept.nothing_left_of_a_step,

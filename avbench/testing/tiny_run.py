@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from avbench import processes
 from avbench.accounting import model_tensors, optimiser_tensors
 from avbench.backbone.model import CAVMAE
 from avbench.backbone.sizes import BackboneSize
@@ -84,7 +85,7 @@ class TinyRun:
             matching=AudioVideoMatching(SIZE.width, SIZE.heads),
             method=self.method,
             settings=TrainingSettings(**given),
-            randomness=Randomness(seed),
+            randomness=Randomness(seed, process=processes.rank()),
             make_loader=lambda experience: experience.dataset,
             device=device,
         )

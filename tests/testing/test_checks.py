@@ -11,15 +11,17 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from avbench import processes
 from avbench.backbone import CAVMAE
 from avbench.capacity import Capacity
 from avbench.clips import ClipBatch
 from avbench.errors import InputError
 from avbench.explanation import Choice, Explanation
 from avbench.method import Method
-from avbench.model_copies import frozen_copy
+from avbench.model_copies import frozen_copy, move_towards
 from avbench.rehearsal import RehearsalMemory
 from avbench.testing import CHECKS, check_strategy
+from avbench.testing.several_processes import as_processes, several_processes
 
 
 class Good(Method):
@@ -389,6 +391,63 @@ class ExplainsOtherClips(Good):
         return Explanation(audio=Choice(first), video=Choice(first))
 
 
+class MovesItsCopyByChance(Good):
+    """Has a slow copy that each process moves by numbers of its own."""
+
+    over_processes = True
+
+    def attach(self, strategy: Any) -> None:
+        super().attach(strategy)
+        self.slow = frozen_copy(strategy.model)
+
+    def after_update(self, strategy: Any, **kwargs: Any) -> None:
+        if self.numpy_generator("moves").random() < 0.5:
+            move_towards(self.slow, strategy.model, 0.5)
+
+    def evaluated_model(self, model: CAVMAE) -> CAVMAE:
+        return self.slow
+
+
+class MovesItsCopyAlike(MovesItsCopyByChance):
+    """Has a slow copy that all processes move at the same steps."""
+
+    over_processes = True
+
+    def after_update(self, strategy: Any, **kwargs: Any) -> None:
+        if self.common_numpy_generator("moves").random() < 0.5:
+            move_towards(self.slow, strategy.model, 0.5)
+
+
+class ExchangesOnlyWithClips(Good):
+    """Asks how many clips there are, where it has some."""
+
+    over_processes = True
+
+    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        strategy.loss = strategy.loss * (1 + 0 * processes.total(len(strategy.mbatch)))
+
+
+class ExchangesAlways(ExchangesOnlyWithClips):
+    """Asks how many clips there are, and tells of none."""
+
+    over_processes = True
+
+    def stand_by_backward(self, strategy: Any) -> None:
+        processes.total(0)
+
+
+class AsksForTheOthers(Good):
+    """Lets one process do something that another does not."""
+
+    over_processes = True
+
+    def before_update(self, strategy: Any, **kwargs: Any) -> None:
+        if processes.rank() == 0:
+            for value in strategy.model.parameters():
+                if value.grad is not None:
+                    value.grad.mul_(0.5)
+
+
 # The method, the check it fails (and others that cannot but fail along), and what the reason says.
 FAILING: list[tuple[type[Method], str, set[str], str]] = [
     (MisspeltHook, "hooks", {"constructs"}, r"did you mean before_forward\?"),
@@ -422,6 +481,9 @@ FAILING: list[tuple[type[Method], str, set[str], str]] = [
     (KeepsTheBatch, "nothing-left-of-a-step", set(), r"clips of the last step at 'last\.video'"),
     (HidesATensor, "every-tensor-counted", set(), r"4 bytes at HidesATensor\.hidden is not counted"),
     (UndeclaredCopy, "model-copies", set(), r"1\.00 x the bytes of the backbone, but says model_copies = 0"),
+    (MovesItsCopyByChance, "several-processes", set(), r"end with a different evaluated model\."),
+    (ExchangesOnlyWithClips, "several-processes", set(), "exchanges? (what another|different)"),
+    (AsksForTheOthers, "several-processes", set(), r"end with a different model\."),
     (RemembersWhatItIsShown, "explains", set(), r"explain changes method\..* before training"),
     (ExplainsOtherClips, "explains", set(), r"ExplainsOtherClips\.explain does not fit the clips"),
     (ForgetsItsCounter, "state-in-mid-task", set(), "keeps something that is no attribute"),
@@ -456,8 +518,42 @@ def test_a_good_method_passes() -> None:
     assert [found.check for found in findings] == [check.name for check in CHECKS]
     reasons = {found.check: found.reason for found in findings if found.outcome == "not applicable"}
     assert reasons["state-between-tasks"] == "it is not told of boundaries"
+    assert reasons["several-processes"] == "it does not say over_processes = True"
     if not torch.cuda.is_available():
         assert reasons["gpu"] == "no GPU here"
+
+
+@pytest.mark.parametrize("method", [MovesItsCopyAlike, ExchangesAlways])
+def test_what_is_alike_in_several_processes_passes(method: type[Method]) -> None:
+    several_processes(method)
+
+
+def test_threads_that_stand_for_processes_exchange_in_order_of_rank() -> None:
+    def work() -> list[Any]:
+        rank = processes.rank()
+        with processes.alone():
+            assert processes.count() == 1
+        rows, first = processes.gather_rows(torch.full((rank + 1, 2), float(rank)))
+        return [
+            processes.gathered(rank), processes.total(rank), processes.of_first(rank), rows[:, 0].tolist(),
+            first, processes.summed(torch.tensor([1.0, rank])).tolist(), processes.part(4),
+        ]  # fmt: skip
+
+    rows = [0.0, 1.0, 1.0, 2.0, 2.0, 2.0]
+    assert as_processes(3, work) == [
+        [[0, 1, 2], 3, 0, rows, first, [3.0, 3.0], part] for first, part in ((0, 2), (1, 1), (3, 1))
+    ]
+    assert processes.count() == 1
+
+
+def test_an_error_in_one_of_them_is_told_and_ends_the_others() -> None:
+    def work() -> None:
+        if processes.rank() == 1:
+            raise ValueError("on purpose")
+        processes.total(1)
+
+    with pytest.raises(ValueError, match="on purpose"):
+        as_processes(2, work)
 
 
 def test_after_a_failure_that_stops_everything_the_rest_is_not_tried() -> None:

@@ -69,7 +69,8 @@ class EpochLosses(_Part):
     Attributes:
         stage: the stage's number, from 0.
         epoch: the epoch's number within its stage, from 0.
-        losses: mean over the epoch's steps by name; "loss" is what was minimised.
+        losses: mean over the epoch's steps by name; "loss" is what was minimised, the others are its parts
+            (`avbench.steps.LOSSES`). Records of earlier versions have "loss" alone.
     """
 
     stage: int = Field(ge=0)

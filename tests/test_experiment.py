@@ -37,7 +37,7 @@ from avbench.records import (
     record_files,
 )
 from avbench.resolving import resolve
-from avbench.steps import StepReport
+from avbench.steps import LOSSES, StepReport
 from avbench.training import ContinualPretraining
 
 
@@ -80,6 +80,11 @@ def test_a_run_leaves_a_full_record(go, tmp_path) -> None:
     assert record.configuration["window"] == 0.4
     assert record.configuration["frame_size"] == 32
     assert [(each.stage, each.epoch) for each in record.losses] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    weight = record.configuration["contrastive_weight"]
+    for each in record.losses:
+        loss, audio, video, contrast, added = (each.losses[name] for name in LOSSES)
+        assert loss == pytest.approx(audio + video + weight * contrast, rel=1e-5)
+        assert added == 0
     assert record.memory is not None
     assert record.memory.of("rehearsal memory") > 0
     assert record.memory.peak_step is not None
@@ -278,8 +283,9 @@ def values_of(record: RunRecord, steps_per_epoch: int) -> dict[tuple[int, str], 
     ends = [epochs * steps_per_epoch, 2 * epochs * steps_per_epoch]
     assert record.memory is not None
     values: dict[tuple[int, str], float] = {
-        (steps_per_epoch * (number + 1), "loss/epoch mean"): entry.losses["loss"]
+        (steps_per_epoch * (number + 1), f"{name}/epoch mean"): value
         for number, entry in enumerate(record.losses)
+        for name, value in entry.losses.items()
     }
     for way in DIRECTIONS:
         for metric in METRICS:
@@ -339,7 +345,8 @@ def test_logs_hold_what_the_record_holds_and_change_nothing(go, tmp_path, wandb_
     assert len(written) == len(table)
     assert {key: written.get(key) for key in wanted} == wanted
     # Every tenth of 24 steps.
-    assert table[table.name == "loss/step"].step.tolist() == [10, 20]
+    for name in LOSSES:
+        assert table[table.name == f"{name}/step"].step.tolist() == [10, 20]
     assert table[table.name == "throughput/clips per second"].step.tolist() == [10, 20]
     configuration = json.loads((logs / "csv" / "configuration.json").read_text())
     assert configuration["configuration"] == record.configuration

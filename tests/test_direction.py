@@ -23,7 +23,7 @@ WITHOUT_TORCH = (
     "avbench.comparison", "avbench.grids", "avbench.published", "avbench.records",
     "avbench.retrieval", "avbench.forgetting", "avbench.exhibits.file", "avbench.exhibits.figures",
     "avbench.exhibits.overlays", "avbench.exhibits.projection", "avbench.declared",
-    "avbench.defaults", "avbench.task_curves", "avbench.report.making",
+    "avbench.defaults", "avbench.option_defaults", "avbench.task_curves", "avbench.report.making",
     "avbench.statistics.averages", "avbench.statistics.contest",
     "avbench.statistics.contest_formats", "avbench.statistics.estimates",
     "avbench.statistics.pairwise", "avbench.statistics.ranks", "avbench.statistics.scores",

@@ -6,7 +6,6 @@ import io
 import json
 import signal
 import struct
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from avbench import loggers
 from avbench.configuration import Layer
 from avbench.errors import InputError, RunError
 from avbench.exhibits.file import exhibits_of
-from avbench.experiment import Outcome, RunInterruptedError, run_experiment
+from avbench.experiment import RunInterruptedError, run_experiment
 from avbench.findings import Findings
 from avbench.lock import held
-from avbench.loggers import KINDS, Kind, OpenLogger, TidyCSVLogger
+from avbench.loggers import KINDS, OpenLogger, TidyCSVLogger
 from avbench.records import (
     DIRECTIONS,
     METRICS,
@@ -39,26 +38,6 @@ from avbench.records import (
 from avbench.resolving import resolve
 from avbench.steps import LOSSES, StepReport
 from avbench.training import ContinualPretraining
-
-
-@pytest.fixture
-def go(tiny_stream, tmp_path):
-    """`go(strategy, **settings)` makes a run into a folder of results."""
-
-    def run(
-        strategy: str = "finetune",
-        *,
-        again: bool = False,
-        results: Path = tmp_path,
-        log: Sequence[Kind] = (),
-        **settings,
-    ) -> Outcome:
-        config = resolve([Layer("test", {**tiny_stream, "strategy": strategy, **settings})])
-        return run_experiment(
-            config, results=results, again=again, log=log, console=Console(file=io.StringIO())
-        )
-
-    return run
 
 
 def test_a_run_leaves_a_full_record(go, tmp_path) -> None:
@@ -103,12 +82,6 @@ def test_the_same_seed_gives_the_same_record_to_the_bit(go, tmp_path) -> None:
     assert other.losses != first.losses
 
 
-def test_loader_processes_do_not_change_a_result(go, tmp_path) -> None:
-    alone = go(results=tmp_path / "a").record
-    helped = go(results=tmp_path / "b", workers=1).record
-    assert comparable(alone) == comparable(helped)
-
-
 def test_a_finished_run_is_not_repeated_unless_asked(go, monkeypatch) -> None:
     first = go()
     written = first.path.stat().st_mtime_ns
@@ -126,29 +99,6 @@ def test_a_finished_run_is_not_repeated_unless_asked(go, monkeypatch) -> None:
     # What failed did not take the place of what was finished.
     assert first.path.stat().st_mtime_ns == written
     assert not go(again=True).repeated
-
-
-def test_another_plugin_of_the_same_name_is_another_run(go, tiny_stream, tmp_path) -> None:
-    runs = []
-    for version in ("a", "b"):
-        path = tmp_path / version / "mine.py"
-        path.parent.mkdir()
-        path.write_text(
-            "from avbench.method import Method\n\nclass Mine(Method):\n"
-            f'    """Do nothing, version {version}."""\n\n    paper = "none"\n'
-        )
-        runs.append(go("mine", plugins=[*tiny_stream["plugins"], str(path)]))
-    assert not runs[1].repeated
-    assert runs[0].record.identity != runs[1].record.identity
-    assert set(runs[0].record.plugin_code) == {"strategy", "scenario"}
-
-
-def test_joint_training_has_one_stage_and_no_forgetting(go) -> None:
-    record = go("multitask").record
-    assert record.stages == ["all tasks"]
-    assert len(record.recall["A2V"]["mean"]) == 1
-    assert record.summary["A2V"]["mean"].forgetting is None
-    assert record.summary["A2V"]["mean"].average == pytest.approx(sum(record.recall["A2V"]["mean"][0]) / 2)
 
 
 def stop_at_step(number: int, signals: int = 1):
@@ -258,23 +208,6 @@ def test_a_damaged_record_is_not_taken_for_a_run(go) -> None:
     with pytest.raises(Exception, match=r"seed0\.json is not a run record"):
         go()
     assert go(again=True).record.finished
-
-
-def test_a_slow_copy_is_what_retrieval_is_measured_with_unless_configured_otherwise(go) -> None:
-    rates = {"stable_rate": 0.3, "copy_decay": 0.999}
-    copy = go("cls-er", memory=6, strategy_options=rates).record
-    working = go("cls-er", memory=6, strategy_options={**rates, "evaluated": "working"}).record
-    assert (copy.evaluates_copy, working.evaluates_copy) == (True, False)
-    assert copy.losses == working.losses
-    assert copy.modality_gap != working.modality_gap
-    assert copy.recall_at_start == working.recall_at_start
-
-
-def test_a_memory_in_bytes_is_kept_to(go) -> None:
-    record = go("er", memory="100kB").record
-    assert record.configuration["memory"] == "100kB"
-    assert record.memory is not None
-    assert 0 < record.memory.of("rehearsal memory") <= 100_000
 
 
 def values_of(record: RunRecord, steps_per_epoch: int) -> dict[tuple[int, str], float]:

@@ -51,7 +51,7 @@ class Findings:
         seconds: by phase; those of training also by stage, as "stage 0", "stage 1", ...
         clips_per_second: of training so far.
         resumed: when the run was continued after a stop.
-        notes: what went wrong beside the results: see `avbench.records.RunRecord`.
+        notes: what is said beside the results: see `avbench.records.RunRecord`.
     """
 
     started: str = field(default_factory=now)

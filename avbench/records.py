@@ -185,7 +185,7 @@ class RunRecord(_Part):
         losses: one entry an epoch.
         ending: how it ended.
         notes: what went wrong beside the results and left them whole, such as logging that stopped on a
-            full disk; a sentence each.
+            full disk; and what differed when the run went on after a stop. A sentence each.
         environment, timing: where and when; all that may differ between two runs of the same.
     """
 

@@ -137,9 +137,33 @@ def test_a_stopped_run_goes_on_to_the_same_result_to_the_bit(go, monkeypatch, tm
     resumed = go("er", memory=6)
     assert comparable(resumed.record) == comparable(whole)
     assert len(resumed.record.timing.resumed) == 1
+    assert resumed.record.notes == []
     assert len(resumed.record.timing.stages) == 2
     # Nothing is left of the checkpoints of a finished run.
     assert not list((tmp_path / "checkpoints").glob("*/*/*"))
+
+
+def test_a_run_that_goes_on_elsewhere_says_what_differs(go, monkeypatch, tmp_path, whole) -> None:
+    monkeypatch.setattr(Findings, "on_step", stop_at_step(3))
+    with pytest.raises(RunInterruptedError):
+        go("er", memory=6)
+    monkeypatch.undo()
+    (path,) = sorted((tmp_path / "checkpoints").glob("*/*/*/*/checkpoint.json"))[-1:]
+    about = json.loads(path.read_text())
+    threads = about["machine"]["threads"]
+    about["machine"] |= {"threads": "99", "processor": "an older one"}
+    about["versions"]["torch"] = "1.0"
+    path.write_text(json.dumps(about))
+    said = io.StringIO()
+    record = go("er", memory=6, said=said).record
+    (note,) = record.notes
+    torch, processor = record.environment.versions["torch"], record.environment.hardware["processor"]
+    differing = f"(torch 1.0 -> {torch}, processor an older one -> {processor}, threads 99 -> {threads})"
+    assert note.startswith("the run went on, task 1/2, epoch 2/2, 2 steps done, otherwise than it was saved")
+    assert differing in note
+    (line,) = (line for line in said.getvalue().splitlines() if "otherwise than it was saved" in line)
+    assert differing in line
+    assert comparable(record) == comparable(whole)
 
 
 def test_a_second_signal_stops_at_once(go, monkeypatch, tmp_path) -> None:

@@ -39,7 +39,8 @@ def show_table(
     from avbench.comparison import comparisons
     from avbench.records import read_records
     from avbench.table_formats import FORMATS, write_tables
-    from avbench.tables import FORGETTING, table
+    from avbench.table_notes import FORGETTING
+    from avbench.tables import table
 
     if form not in FORMATS:
         raise InputError(f"--format: there is no format {form!r}{did_you_mean(form, FORMATS)}")

@@ -31,7 +31,8 @@ from avbench.findings import Findings, record_of
 from avbench.lock import held
 from avbench.loggers import Kind, check_kinds
 from avbench.progress import RunProgress, StagePlan, say
-from avbench.records import Ending, RunRecord, log_folder, read_record, write_record
+from avbench.record_files import log_folder, read_record, write_record
+from avbench.records import Ending, RunRecord
 from avbench.resume.checkpointing import DEFAULT_MINUTES, checkpoint_folder
 from avbench.resume.checkpoints import any_checkpoint, remove_checkpoints
 from avbench.resume.interruption import Interruption

@@ -33,7 +33,7 @@ class Tracking:
 
     Args:
         kinds: from `avbench.loggers.check_kinds`; none logs nothing.
-        folder: of this run's logs, `avbench.records.log_folder`.
+        folder: of this run's logs, `avbench.record_files.log_folder`.
         header: the fields of its record that are known before it.
         findings: what it finds.
         warn: is told once of each logger that fails.

@@ -34,6 +34,7 @@ from avbench.matching import AudioVideoMatching
 from avbench.media import jpeg
 from avbench.method import Method
 from avbench.randomness import Randomness
+from avbench.record_files import read_records
 from avbench.records import (
     DIRECTIONS,
     METRICS,
@@ -45,7 +46,6 @@ from avbench.records import (
     Summary,
     Timing,
     identity_of,
-    read_records,
 )
 from avbench.resolving import resolve
 from avbench.settings import TrainingSettings

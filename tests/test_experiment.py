@@ -25,15 +25,17 @@ from avbench.experiment import RunInterruptedError, run_experiment
 from avbench.findings import Findings
 from avbench.lock import held
 from avbench.loggers import KINDS, OpenLogger, TidyCSVLogger
+from avbench.record_files import (
+    log_folder,
+    read_record,
+    read_records,
+    record_files,
+)
 from avbench.records import (
     DIRECTIONS,
     METRICS,
     RunRecord,
     comparable,
-    log_folder,
-    read_record,
-    read_records,
-    record_files,
 )
 from avbench.resolving import resolve
 from avbench.steps import LOSSES, StepReport

@@ -14,7 +14,8 @@ import pytest
 from avbench import processes
 from avbench.errors import InputError
 from avbench.randomness import Randomness
-from avbench.records import RunRecord, comparable, read_records
+from avbench.record_files import read_records
+from avbench.records import RunRecord, comparable
 from avbench.registry import catalogue
 from avbench.rehearsal import RehearsalMemory
 

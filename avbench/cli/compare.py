@@ -45,7 +45,7 @@ def compare(
         avbench compare --direction A2V --metric R@1 --format latex --out pairs.tex
     """
     from avbench.comparison import comparisons
-    from avbench.records import read_records
+    from avbench.record_files import read_records
     from avbench.statistics.contest import contests
     from avbench.statistics.contest_formats import write_contests
     from avbench.statistics.scores import MEASURES, METRIC_NAMES, SIDES, Score

@@ -37,7 +37,7 @@ def show_table(
         avbench table results --forgetting published
     """
     from avbench.comparison import comparisons
-    from avbench.records import read_records
+    from avbench.record_files import read_records
     from avbench.table_formats import FORMATS, write_tables
     from avbench.table_notes import FORGETTING
     from avbench.tables import table

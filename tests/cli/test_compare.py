@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from avbench.cli import app
 from avbench.errors import DataError, InputError
-from avbench.records import record_path, write_record
+from avbench.record_files import record_path, write_record
 
 
 def run(*arguments):

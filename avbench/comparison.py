@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avbench.errors import DataError
+from avbench.option_defaults import changed_options
 from avbench.records import PLACES_AND_SPEED, RunRecord
 
 # What a row's name says already, or what every entry of a comparison shares.
@@ -39,6 +40,7 @@ class Entry:
         joint: whether it trains on all tasks at once: an upper bound, without forgetting.
         needs_boundaries: whether it is told where tasks begin and end.
         evaluates_copy: whether its scores are those of a slow copy that it keeps.
+        at_defaults: whether all options of the strategy are at their defaults.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Entry:
     joint: bool
     needs_boundaries: bool
     evaluates_copy: bool
+    at_defaults: bool
 
     @property
     def label(self) -> str:
@@ -151,6 +154,7 @@ def _entry(records: list[RunRecord], seeds: list[int], differing: tuple[str, ...
         joint=bool(runs) and all(len(run.stages) < len(run.tasks) for run in runs.values()),
         needs_boundaries=first.needs_boundaries,
         evaluates_copy=first.evaluates_copy,
+        at_defaults=not changed_options(first),
     )
 
 

@@ -1,4 +1,6 @@
-"""One run from configuration to record: clips, start, training task by task, retrieval after each.
+"""One run from configuration to record: it is prepared, made by one process at a time, and kept.
+
+What it is put together from is in `avbench.run_parts`, its training and measuring in `avbench.stages`.
 
 A run that ends early leaves a record too, which says how it ended and holds what was measured until then;
 the next call goes on from its last checkpoint (`avbench.resume.checkpointing`). A finished run is not
@@ -11,45 +13,32 @@ shows how it goes and makes the exhibits; all train, measure and save.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 
 from avbench import processes
-from avbench.accounting import memory_account
-from avbench.backbone.model import CAVMAE
-from avbench.backbone.sizes import BACKBONES
 from avbench.configuration import RunConfig
 from avbench.devices import compute_exactly
-from avbench.environment import environment
-from avbench.errors import AvbenchError, DataError, InputError, RunError
-from avbench.evaluation import measure_retrieval
+from avbench.errors import AvbenchError, DataError, RunError
 from avbench.exhibits.making import leave_exhibits
 from avbench.findings import Findings, record_of
 from avbench.lock import held
 from avbench.loggers import Kind, check_kinds
-from avbench.matching import AudioVideoMatching
-from avbench.method import Method
-from avbench.planning import PlannedRun, plan_run
 from avbench.progress import RunProgress, StagePlan, say
-from avbench.randomness import Randomness
-from avbench.records import Ending, RunRecord, log_folder, read_record, write_record
-from avbench.resume.checkpointing import DEFAULT_MINUTES, Checkpointer, checkpoint_folder, resume
+from avbench.record_files import log_folder, read_record, write_record
+from avbench.records import Ending, RunRecord
+from avbench.resume.checkpointing import DEFAULT_MINUTES, checkpoint_folder
 from avbench.resume.checkpoints import any_checkpoint, remove_checkpoints
 from avbench.resume.interruption import Interruption
-from avbench.settings import TrainingSettings
-from avbench.start import fingerprint, make_modules
-from avbench.step_memory import modules_of, step_memory
-from avbench.steps import StepReport, TrainingObserver
-from avbench.streaming import Stream, make_stream, open_store
+from avbench.run_parts import RunParts, prepare_run
+from avbench.stages import train_and_measure
 from avbench.tracking import Tracking
-from avbench.training import ContinualPretraining
 
 
 class RunInterruptedError(AvbenchError):
@@ -75,18 +64,6 @@ class _Saving:
     folder: Path
     minutes: float | None
     again: bool  # the command starts over, so that it is another one that goes on
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What a run is put together from."""
-
-    plan: PlannedRun
-    stream: Stream
-    backbone: CAVMAE
-    matching: AudioVideoMatching
-    randomness: Randomness
-    header: dict[str, Any]  # of the record: all that is known before the run
 
 
 def run_experiment(
@@ -126,7 +103,7 @@ def run_experiment(
     with compute_exactly():
         try:
             with findings.timed("prepare"):
-                parts = _prepare(config, console)
+                parts = prepare_run(config, console)
         except KeyboardInterrupt:
             raise RunInterruptedError(
                 "interrupted before training began; the same command goes on with preparing"
@@ -158,44 +135,8 @@ def _left(path: Path, folder: Path, *, again: bool) -> tuple[RunRecord | None, b
     return earlier, not any_checkpoint(folder)
 
 
-def _prepare(config: RunConfig, console: Console) -> _Parts:
-    """Open the clips, make the model, and fill in the record as far as it is known before the run."""
-    plan = plan_run(config)
-    config = plan.config
-    if processes.count() > 1 and not plan.method.over_processes:
-        raise InputError(
-            f"{config.strategy} is not made for several processes: what it computes from its own clips would "
-            "differ between them. Run it as one process, without torchrun"
-        )
-    store = open_store(config, plan.scenario, console)
-    randomness = Randomness(config.seed, process=processes.rank())
-    stream = make_stream(config, plan.scenario, store, randomness, joint=plan.method.joint)
-    backbone, matching, start = make_modules(
-        config.start, config.backbone, stream.geometry, mask_ratio=config.mask_ratio, randomness=randomness
-    )
-    if start.report is not None and not start.report.complete:
-        say(console, f"The start does not fill the whole model:\n{start.report}", style="yellow")
-    header = {
-        "scenario": config.scenario,
-        "strategy": config.strategy,
-        "seed": config.seed,
-        "configuration": config.recorded(),
-        "identity": plan.identity,
-        "source": plan.clips.source,
-        "store": plan.clips.name,
-        "start": plan.start,
-        "plugin_code": plan.plugin_code,
-        "needs_boundaries": plan.method.needs_boundaries,
-        "tasks": stream.gallery.tasks,
-        "gallery": len(stream.gallery),
-        "queries": stream.gallery.queries,
-        "environment": environment(config.device),
-    }
-    return _Parts(plan, stream, backbone, matching, randomness, header)
-
-
 def _run(
-    parts: _Parts, findings: Findings, path: Path, saving: _Saving, *, tracking: Tracking, console: Console
+    parts: RunParts, findings: Findings, path: Path, saving: _Saving, *, tracking: Tracking, console: Console
 ) -> RunRecord:
     """Train and measure; write the record, however that ends."""
     progress = RunProgress(
@@ -208,8 +149,14 @@ def _run(
     interruption = Interruption(lambda sentence: say(console, sentence, style="bold yellow"))
     try:
         with interruption.watched(), progress:
-            strategy = _train_and_measure(
-                parts, findings, progress, saving, tracking=tracking, interruption=interruption
+            strategy = train_and_measure(
+                parts,
+                findings,
+                progress,
+                checkpoints=saving.folder,
+                checkpoint_minutes=saving.minutes,
+                tracking=tracking,
+                interruption=interruption,
             )
         ending = Ending(how="finished")
     except KeyboardInterrupt:
@@ -249,7 +196,7 @@ def _run(
     return record
 
 
-def _keep(parts: _Parts, findings: Findings, ending: Ending, path: Path) -> RunRecord:
+def _keep(parts: RunParts, findings: Findings, ending: Ending, path: Path) -> RunRecord:
     record = record_of(parts.header, findings, ending)
     if processes.rank() == 0 and (record.finished or not _is_finished(path)):
         write_record(record, path)
@@ -261,127 +208,3 @@ def _is_finished(path: Path) -> bool:
         return path.exists() and read_record(path).finished
     except DataError:
         return False  # a damaged one, which --again replaces
-
-
-def _train_and_measure(
-    parts: _Parts,
-    findings: Findings,
-    progress: RunProgress,
-    saving: _Saving,
-    *,
-    tracking: Tracking,
-    interruption: Interruption,
-) -> ContinualPretraining:
-    config, stream = parts.plan.config, parts.stream
-    make_method: Callable[[], Method] = partial(parts.plan.method, **config.strategy_options)
-    # Measured before the run's own tensors are on the device, which a GPU's allocator would count as well.
-    settings = _of_this_process(config.training())
-    with findings.timed("measure memory"), processes.alone():
-        needed = step_memory(
-            make_method,
-            size=BACKBONES[config.backbone],
-            geometry=stream.geometry,
-            settings=settings,
-            device=config.device,
-            fake=False,
-        )
-        findings.peak_step, findings.peak_measured_by = needed.peak, needed.measured_by
-
-    method = make_method()
-    observers: list[TrainingObserver] = [findings, progress, tracking]
-    strategy = ContinualPretraining(
-        backbone=parts.backbone,
-        matching=parts.matching,
-        method=method,
-        settings=config.training(),
-        randomness=parts.randomness,
-        make_loader=stream.make_loader,
-        device=config.device,
-        observer=_All(observers),
-    )
-    _check_alike(strategy)
-    in_task = resume(saving.folder, parts.header, strategy, findings, tell=partial(say, progress.console))
-    tracking.start(at_step=strategy.clock.train_iterations)
-    checkpointer = Checkpointer(
-        saving.folder, parts.header, strategy, findings, interruption=interruption, minutes=saving.minutes
-    )
-    # Last: it saves when the others have taken the step into account.
-    observers.append(checkpointer)
-    progress.go_on_after(strategy.time.clips, measured=len(findings.stages) + (findings.at_start is not None))
-    if findings.at_start is None:
-        with progress.measuring("at the start"), findings.timed("evaluate"):
-            findings.at_start = measure_retrieval(parts.backbone, stream.gallery, config.device)
-    tracking.on_start()
-    try:
-        for number, experience in enumerate(stream.experiences):
-            if number >= strategy.clock.train_exp_counter:
-                with findings.timed_stage(number), interruption.deferred():
-                    if in_task:
-                        strategy.resume(experience)
-                    else:
-                        strategy.train(experience)
-                    in_task = False
-                    _check_alike(strategy)
-                    _account(findings, method, strategy)
-                    checkpointer.save(in_task=False)
-            if number >= len(findings.stages):
-                with progress.measuring(f"after {experience.task_name}"), findings.timed("evaluate"):
-                    evaluated = method.evaluated_model(parts.backbone)
-                    findings.evaluates_copy = evaluated is not parts.backbone
-                    scores = measure_retrieval(evaluated, stream.gallery, config.device)
-                findings.stages.append((experience.task_name, scores))
-                tracking.on_stage()
-                checkpointer.save(in_task=False)
-    except BaseException:
-        # Others may be elsewhere: what is asked of all is left as it was after the last task.
-        if processes.count() == 1:
-            _account(findings, method, strategy)
-        raise
-    return strategy
-
-
-def _of_this_process(settings: TrainingSettings) -> TrainingSettings:
-    """Return `settings` with as many clips in a step and in a pass as this process gets, but one at least."""
-    micro = settings.micro_batch_size
-    return replace(
-        settings,
-        batch_size=max(1, processes.part(settings.batch_size)),
-        micro_batch_size=None if micro is None else max(1, processes.part(micro)),
-    )
-
-
-def _check_alike(strategy: ContinualPretraining) -> None:
-    """Raise RunError where the processes that make the run do not have the same parameters."""
-    if processes.count() == 1:
-        return
-    evaluated = strategy.method.evaluated_model(strategy.model)
-    digests = [fingerprint(each.state_dict()) for each in (*modules_of(strategy), evaluated)]
-    if any(each != digests for each in processes.gathered(digests)):
-        raise RunError(
-            f"the {processes.count()} processes have come to different parameters: start them with the same "
-            "command, clips, start and versions; if they were, the method is not right over several processes"
-        )
-
-
-def _account(findings: Findings, method: Method, strategy: ContinualPretraining) -> None:
-    """Take into account what the run holds and how fast it was; after training, when there are gradients.
-
-    Of several processes each has a part of the rehearsal memory, which is summed, and all of everything else,
-    which is counted once.
-    """
-    account = memory_account(method=method, modules=modules_of(strategy), optimiser=strategy.optimizer)
-    account = account.with_rehearsal_memory(processes.total(account.rehearsal_memory))
-    findings.memory = account.kinds
-    findings.clips_per_second = strategy.time.clips_per_second or None
-
-
-class _All:
-    """Tells several observers of every step, in order."""
-
-    def __init__(self, observers: Sequence[TrainingObserver]) -> None:
-        self.observers = observers
-
-    def on_step(self, report: StepReport) -> None:
-        """Pass it on."""
-        for observer in self.observers:
-            observer.on_step(report)

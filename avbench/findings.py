@@ -45,20 +45,20 @@ class Findings:
         evaluates_copy: whether scores are those of a slow copy that the method keeps.
         at_start: scores before any training; None until measured.
         stages: name and scores of each stage, in order.
-        losses: by stage and epoch: their sum and the number of steps.
+        losses: by stage and epoch: their sums by name (`avbench.steps.LOSSES`), and the number of steps.
         memory: bytes by kind.
         peak_step, peak_measured_by: of a training step.
         seconds: by phase; those of training also by stage, as "stage 0", "stage 1", ...
         clips_per_second: of training so far.
         resumed: when the run was continued after a stop.
-        notes: what went wrong beside the results: see `avbench.records.RunRecord`.
+        notes: what is said beside the results: see `avbench.records.RunRecord`.
     """
 
     started: str = field(default_factory=now)
     evaluates_copy: bool = False
     at_start: StageScores | None = None
     stages: list[tuple[str, StageScores]] = field(default_factory=list)
-    losses: dict[tuple[int, int], tuple[float, int]] = field(default_factory=dict)
+    losses: dict[tuple[int, int], tuple[dict[str, float], int]] = field(default_factory=dict)
     memory: list[tuple[str, int]] = field(default_factory=list)
     peak_step: int | None = None
     peak_measured_by: str = ""
@@ -70,9 +70,15 @@ class Findings:
     _running: dict[str, float] = field(default_factory=dict)
 
     def on_step(self, report: StepReport) -> None:
-        """Count the loss of an optimiser step."""
-        total, steps = self.losses.get((report.task, report.epoch), (0.0, 0))
-        self.losses[report.task, report.epoch] = (total + report.loss, steps + 1)
+        """Count the losses of an optimiser step."""
+        epoch = (report.task, report.epoch)
+        sums, steps = self.losses.get(epoch, (dict.fromkeys(report.losses, 0.0), 0))
+        self.losses[epoch] = ({name: sums[name] + report.losses[name] for name in sums}, steps + 1)
+
+    def mean_losses(self, stage: int, epoch: int) -> dict[str, float]:
+        """Return the means of an epoch's losses over its steps so far, by name."""
+        sums, steps = self.losses[stage, epoch]
+        return {name: value / steps for name, value in sums.items()}
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -111,6 +117,11 @@ class Findings:
             setattr(self, name, value)
         self.at_start = None if state["at_start"] is None else StageScores(**state["at_start"])
         self.stages = [(name, StageScores(**scores)) for name, scores in state["stages"]]
+        # Checkpoints of earlier versions hold the sum of the loss alone, and their epochs end with that.
+        self.losses = {
+            epoch: (sums if isinstance(sums, dict) else {"loss": sums}, steps)
+            for epoch, (sums, steps) in self.losses.items()
+        }
         for phase, seconds in spent.items():
             self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
 
@@ -151,8 +162,8 @@ def record_of(header: Mapping[str, Any], findings: Findings, ending: Ending) -> 
         summary=summary,
         memory=memory,
         losses=[
-            EpochLosses(stage=stage, epoch=epoch, losses={"loss": total / steps})
-            for (stage, epoch), (total, steps) in findings.losses.items()
+            EpochLosses(stage=stage, epoch=epoch, losses=findings.mean_losses(stage, epoch))
+            for stage, epoch in findings.losses
         ],
         ending=ending,
         notes=findings.notes,

@@ -47,6 +47,15 @@ def training_loss(output: MaskedOutput, contrastive_weight: float = CONTRASTIVE_
     return clip_losses(output, contrastive_weight).mean()
 
 
+def loss_parts(output: MaskedOutput) -> Tensor:
+    """Return the parts (3,) of the batch's loss, detached: reconstruction of audio, of video, and contrast.
+
+    Contrast is not weighted.
+    """
+    parts = (output.audio_reconstruction, output.video_reconstruction, output.contrastive)
+    return torch.stack([part.detach().mean() for part in parts])
+
+
 def normalise_patches(patches: Tensor) -> Tensor:
     """Return patches (..., P) with each patch's own mean and deviation (unbiased) taken out."""
     patches = patches.float()

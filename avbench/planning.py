@@ -14,7 +14,8 @@ from avbench.configuration import RunConfig
 from avbench.loading import geometry_of
 from avbench.method import Method
 from avbench.randomness import Randomness
-from avbench.records import identity_of, record_path
+from avbench.record_files import record_path
+from avbench.records import identity_of
 from avbench.registry import catalogue
 from avbench.scenario import Scenario
 from avbench.start import RANDOM, make_modules

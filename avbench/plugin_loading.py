@@ -6,23 +6,22 @@ Someone else's code may raise anything when it is imported. What an installed pa
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
 import importlib.util
 import inspect
-import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distribution, packages_distributions
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from avbench.errors import InputError, did_you_mean
+from avbench.plugin_code import code_name, digest, owner_of
 
 Kind = Literal["strategy", "scenario"]
 
@@ -113,7 +112,7 @@ def from_entry_point(point: EntryPoint, kind: Kind) -> Plugin | BrokenPlugin:
     if not (isinstance(loaded, type) and issubclass(loaded, base_of(kind))):
         module, base = _BASES[kind]
         return BrokenPlugin(name, origin, f"it is not a subclass of {module}.{base}")
-    return Plugin(name, origin, loaded, code=_code(origin, loaded, point.dist))
+    return Plugin(name, origin, loaded, code=code_name(origin, loaded, point.dist))
 
 
 def from_given(given: GivenPlugin, kind: Kind) -> Plugin | None:
@@ -141,9 +140,9 @@ def _from_class(text: str, kind: Kind) -> Plugin | None:
     if not isinstance(cls, type):
         names = [name for name, value in vars(module).items() if isinstance(value, type)]
         raise InputError(f"--plugin {text}: {module_name} has no such class{did_you_mean(class_name, names)}")
-    owner = _owner(module_name)
+    owner = owner_of(module_name)
     origin = text if owner is None else f"{owner.name} {owner.version} ({text})"
-    name, code = _hyphened(_WORDS.sub("-", cls.__name__)).lower(), _code(origin, cls, owner)
+    name, code = _hyphened(_WORDS.sub("-", cls.__name__)).lower(), code_name(origin, cls, owner)
     if issubclass(cls, base_of(kind)):
         return Plugin(name, origin, cls, code=code)
     if any(issubclass(cls, base_of(each)) for each in _BASES):
@@ -176,7 +175,7 @@ def _from_file(path: Path, kind: Kind) -> Plugin | None:
     if len(classes[kind]) > 1:
         raise InputError(f"--plugin {path}: {_ambiguous(path.stem, str(path), classes[kind], kind).reason}")
     if classes[kind]:
-        return Plugin(_hyphened(path.stem), str(path), classes[kind][0], code=_digest(path))
+        return Plugin(_hyphened(path.stem), str(path), classes[kind][0], code=digest(path))
     if not any(classes.values()):
         raise InputError(
             f"--plugin {path}: it defines no public subclass of avbench.method.Method or of "
@@ -221,34 +220,6 @@ def base_of(kind: Kind) -> type[Any]:
     base = getattr(importlib.import_module(module), name)
     assert isinstance(base, type)
     return base
-
-
-def _owner(module: str) -> Distribution | None:
-    """The distribution that a module is from; None where there is none, or where several share its name."""
-    names = set(_distributions().get(module.partition(".")[0], []))
-    return distribution(names.pop()) if len(names) == 1 else None
-
-
-@functools.cache
-def _distributions() -> Mapping[str, list[str]]:
-    # It reads what every installed package consists of, which takes a second.
-    return packages_distributions()
-
-
-def _code(origin: str, cls: type[Any], owner: Distribution | None) -> str:
-    # An editable installation keeps its version while its files are edited.
-    settled = owner is not None and not _editable(owner)
-    file = None if settled else inspect.getsourcefile(cls)
-    return origin if file is None else f"{origin} {_digest(Path(file))}"
-
-
-def _editable(owner: Distribution) -> bool:
-    told = json.loads(owner.read_text("direct_url.json") or "{}")
-    return bool(told.get("dir_info", {}).get("editable"))
-
-
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
 
 
 def _import_failed(error: BaseException) -> str:

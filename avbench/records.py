@@ -2,29 +2,22 @@
 
 A record names its run by an *identity*: the settings that can change a score, the fingerprint of the
 clips and the fingerprint of the start, without the seed. Runs of one identity differ in nothing but
-their seed, so they may be averaged; others may not. The file lies at
-
-    results/runs/<scenario>/<strategy>/<source>-<backbone>-<identity>-seed<seed>.json
+their seed, so they may be averaged; others may not.
 
 Everything in a record but `environment`, `timing` and `notes` follows from the configuration and the seed:
 two runs of the same are equal to the bit there, which `comparable` returns.
 
-Scores are percent, 0 to 100. Reading and writing records needs no torch.
+Scores are percent, 0 to 100. Files of records are in `avbench.record_files`; neither needs torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from avbench.errors import DataError, did_you_mean
-from avbench.files import write_text
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -69,7 +62,8 @@ class EpochLosses(_Part):
     Attributes:
         stage: the stage's number, from 0.
         epoch: the epoch's number within its stage, from 0.
-        losses: mean over the epoch's steps by name; "loss" is what was minimised.
+        losses: mean over the epoch's steps by name; "loss" is what was minimised, the others are its parts
+            (`avbench.steps.LOSSES`). Records of earlier versions have "loss" alone.
     """
 
     stage: int = Field(ge=0)
@@ -184,7 +178,7 @@ class RunRecord(_Part):
         losses: one entry an epoch.
         ending: how it ended.
         notes: what went wrong beside the results and left them whole, such as logging that stopped on a
-            full disk; a sentence each.
+            full disk; and what differed when the run went on after a stop. A sentence each.
         environment, timing: where and when; all that may differ between two runs of the same.
     """
 
@@ -264,18 +258,6 @@ def identity_of(
     return hashlib.blake2b(json.dumps(named, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
-def record_path(results: Path, configuration: Mapping[str, Any], *, source: str, identity: str) -> Path:
-    """Return where the record of this run belongs below the folder `results`."""
-    name = f"{source}-{configuration['backbone']}-{identity}-seed{configuration['seed']}.json"
-    folder = results / "runs" / str(configuration["scenario"]) / str(configuration["strategy"])
-    return folder / name
-
-
-def log_folder(results: Path, record: Path) -> Path:
-    """Return where the logs of a run belong (`avbench.tracking`), from the path of its record."""
-    return results / "logs" / record.relative_to(results / "runs").with_suffix("")
-
-
 def comparable(record: RunRecord) -> dict[str, Any]:
     """Return, as plain data, all of `record` that two runs of one configuration and seed must share."""
     data = record.model_dump(mode="json", exclude={"environment", "timing", "notes"})
@@ -283,72 +265,3 @@ def comparable(record: RunRecord) -> dict[str, Any]:
         key: value for key, value in data["configuration"].items() if key not in PLACES_AND_SPEED
     }
     return data
-
-
-def to_json(record: RunRecord) -> str:
-    """Return the record as JSON with one line a row of numbers, so that a person can read and compare it."""
-    text = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-    # A line break stands only between values: within texts JSON writes it as two characters.
-    flat = re.compile(r"\[\n\s*([^\[\]{}\"]*?)\n\s*\]")
-    return flat.sub(lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text) + "\n"
-
-
-def write_record(record: RunRecord, path: Path) -> None:
-    """Write `record` to `path`, whole or not at all: beside, flushed to the disk, renamed.
-
-    Raises:
-        DataError: the file could not be written, for instance because the disk is full.
-    """
-    write_text(path, to_json(record), "the record")
-
-
-def read_record(path: Path) -> RunRecord:
-    """Read the record at `path`.
-
-    Raises:
-        DataError: the file is missing, damaged, of another layout, or no record at all.
-    """
-    try:
-        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"the record {path} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a run record: it is not text ({error.reason})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(
-            f"{path} is not a run record this avbench can read: {where}: {first['msg']} "
-            f"({error.error_count()} problem(s)); move it out of the results folder or make it again"
-        ) from error
-
-
-def read_records(results: Path, *, scenario: str | None = None) -> list[RunRecord]:
-    """Read all records below the folder `results`, or those of one scenario, sorted by their path.
-
-    A folder without records gives an empty list.
-
-    Raises:
-        DataError: a file there is damaged or foreign; the message names it.
-    """
-    return [read_record(path) for path in record_files(results, scenario=scenario)]
-
-
-def record_files(results: Path, *, scenario: str | None = None) -> list[Path]:
-    """Return the paths of the records below `results`, sorted; of all scenarios or of one.
-
-    Raises:
-        DataError: there are records, but none of `scenario`.
-    """
-    runs = results / "runs"
-    if scenario is None:
-        return _json_files(runs.glob("*/*/*.json"))
-    found = _json_files((runs / scenario).glob("*/*.json"))
-    others = {path.parent.parent.name for path in runs.glob("*/*/*.json")}
-    if not found and others:
-        raise DataError(f"{runs} has no records of {scenario!r}{did_you_mean(scenario, others)}")
-    return found
-
-
-def _json_files(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if not path.name.startswith("."))

@@ -9,7 +9,8 @@ from rich.table import Table
 from avbench.comparison import Comparison, comparisons
 from avbench.files import write_text
 from avbench.plots import write_plots
-from avbench.records import DIRECTIONS, RunRecord, read_records
+from avbench.record_files import read_records
+from avbench.records import DIRECTIONS, RunRecord
 from avbench.table_formats import write_tables
 from avbench.tables import table
 

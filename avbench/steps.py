@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+LOSSES = ("loss", "audio reconstruction", "video reconstruction", "contrast", "added by the method")
+"""What is minimised, "loss", and its parts, by name.
+
+    loss = audio reconstruction + video reconstruction + contrastive weight x contrast + added by the method
+
+Contrast is not weighted. All are means over the clips that were trained on, rehearsed ones that a method
+joins included (`avbench.objectives`); what a method added is whatever it made of the sum of the others.
+"""
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -14,7 +23,7 @@ class StepReport:
         task: how many tasks were finished before, so 0 in the first.
         epoch, step: counted from 0 within the task and within the epoch.
         epochs, steps: how many there are.
-        loss: of the batch, with what the method added.
+        losses: of the batch, by the names in `LOSSES`.
         clips: clips of the stream in this step; rehearsed ones do not count.
         seconds: that the step took, with the wait for its clips.
     """
@@ -24,9 +33,14 @@ class StepReport:
     epochs: int
     step: int
     steps: int
-    loss: float
+    losses: dict[str, float]
     clips: int
     seconds: float
+
+    @property
+    def loss(self) -> float:
+        """What was minimised."""
+        return self.losses["loss"]
 
 
 class TrainingObserver(Protocol):

@@ -17,11 +17,8 @@ from typing import Literal
 from avbench.comparison import Comparison, Entry
 from avbench.records import METRICS, Direction, Metric, RunRecord, Summary
 from avbench.statistics.averages import average
-from avbench.statistics.estimates import Estimate, interval_words
-
-Forgetting = Literal["standard", "published"]
-FORGETTING: dict[str, Forgetting] = {"standard": "standard", "published": "published"}
-"""Definitions of F, by the names a person gives."""
+from avbench.statistics.estimates import Estimate
+from avbench.table_notes import Forgetting, Notes, table_notes
 
 Better = Literal["more", "less", "neither"]
 
@@ -84,16 +81,6 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Notes:
-    """Sentences that a reader needs to read the numbers: about clips, scores, marks at names, and costs."""
-
-    clips: tuple[str, ...]
-    scores: tuple[str, ...]
-    marks: tuple[str, ...]
-    costs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Table:
     """Everything a page shows of one comparison.
 
@@ -123,7 +110,7 @@ def table(comparison: Comparison, *, forgetting: Forgetting = "standard") -> Tab
     return Table(
         comparison=comparison,
         title=comparison.title,
-        notes_on=_notes(comparison, forgetting),
+        notes_on=table_notes(comparison, forgetting),
         retrieval=tuple((way, _retrieval(comparison, way, forgetting)) for way in directions),
         cost=_cost(comparison),
     )
@@ -253,48 +240,3 @@ def _by_ending(entry: Entry) -> dict[str, list[int]]:
 
 def _list(seeds: Sequence[int]) -> str:
     return ", ".join(str(seed) for seed in seeds)
-
-
-def _notes(comparison: Comparison, forgetting: Forgetting) -> Notes:
-    example, entries = comparison.example, comparison.entries
-    chance = ", ".join(f"{metric} {value:.2f}" for metric, value in example.chance.items())
-    intervals = interval_words(len(entry.runs) for entry in entries)
-    rendered = (
-        "The clips are rendered: these are not results on VGGSound or AudioSet, nor comparable with any."
-    )
-    scores = [
-        f"Zero-shot retrieval over a gallery of {example.gallery} clips after {len(example.tasks)} tasks, "
-        f"percent; chance: {chance}.",
-        "A: average accuracy; F: average forgetting"
-        + (", as the published script computes it" if forgetting == "published" else "")
-        + f". Mean ± {intervals}. Best in bold, second underlined.",
-    ]
-    if any(entry.missing or entry.unfinished for entry in entries):
-        scores.append("Methods that lack seeds are not ranked.")
-    marks = {
-        "‡ trains on all tasks at once: an upper bound, not ranked, without forgetting.": [
-            entry.joint for entry in entries
-        ],
-        "† is told where tasks begin and end.": [entry.needs_boundaries for entry in entries],
-        "§ retrieval is measured with a slow copy of the model that the method keeps.": [
-            entry.evaluates_copy for entry in entries
-        ],
-    }
-    costs = (
-        "Memory: rehearsal memory and other state kept between steps; the peak of a training step counts "
-        "parameters, gradients, optimiser state, other state, batch and activations. Clips/s: clips of the "
-        f"stream per second of training{_machines(comparison)}."
-    )
-    return Notes(
-        clips=(rendered,) if example.rendered else (),
-        scores=tuple(scores),
-        marks=tuple(note for note, holds in marks.items() if any(holds)),
-        costs=(costs,),
-    )
-
-
-def _machines(comparison: Comparison) -> str:
-    machines = {
-        tuple(sorted(run.environment.hardware.items())) for entry in comparison.entries for run in entry.runs
-    }
-    return ", measured on different machines" if len(machines) > 1 else ""

@@ -33,7 +33,7 @@ class Tracking:
 
     Args:
         kinds: from `avbench.loggers.check_kinds`; none logs nothing.
-        folder: of this run's logs, `avbench.records.log_folder`.
+        folder: of this run's logs, `avbench.record_files.log_folder`.
         header: the fields of its record that are known before it.
         findings: what it finds.
         warn: is told once of each logger that fails.
@@ -86,19 +86,20 @@ class Tracking:
     def on_step(self, report: StepReport) -> None:
         """Log an optimiser step that findings know of: every `every` steps, and at the end of an epoch.
 
-        The loss is that of this very step, so that a resumed run logs the same; the epoch's is the mean.
+        The losses, what is minimised and its parts (`avbench.steps.LOSSES`), are those of this very step, so
+        that a resumed run logs the same; the epoch's are means.
         """
         self.step += 1
         self._clips += report.clips
         self._seconds += report.seconds
         values: dict[str, float] = {}
         if self.step % self._every == 0:
-            values["loss/step"] = report.loss
+            values |= {f"{name}/step": value for name, value in report.losses.items()}
             values["throughput/clips per second"] = self._clips / self._seconds
             self._clips, self._seconds = 0, 0.0
         if report.step + 1 == report.steps:
-            total, steps = self._findings.losses[report.task, report.epoch]
-            values["loss/epoch mean"] = total / steps
+            means = self._findings.mean_losses(report.task, report.epoch)
+            values |= {f"{name}/epoch mean": value for name, value in means.items()}
         self._log(values)
 
     def on_start(self) -> None:

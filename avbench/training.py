@@ -28,10 +28,10 @@ from avbench.clips import ClipBatch
 from avbench.errors import InputError, RunError
 from avbench.matching import AudioVideoMatching
 from avbench.method import Method, check_hooks
-from avbench.objectives import MaskedOutput, contrast_without_clips, training_loss
+from avbench.objectives import MaskedOutput, contrast_without_clips, loss_parts, training_loss
 from avbench.randomness import Randomness
 from avbench.settings import TrainingSettings
-from avbench.steps import StepReport, TrainingObserver, TrainingTime
+from avbench.steps import LOSSES, StepReport, TrainingObserver, TrainingTime
 from avbench.task_free import TaskFree
 
 
@@ -129,6 +129,8 @@ class ContinualPretraining(BaseSGDTemplate):
         # Clips of all processes in the step and in the micro-batch; this one's share of the step's.
         self._clips = self._clips_of_part = 0
         self._share = 1.0
+        # What `criterion` weighs the mean over this process's clips by.
+        self._weight = 1.0
         # The clock stays last: it counts a step when all other plugins are done with it.
         plugin = method if method.needs_boundaries else TaskFree(method, self)
         self.plugins.insert(0, plugin)
@@ -175,34 +177,39 @@ class ContinualPretraining(BaseSGDTemplate):
         self._train_cleanup()
 
     def step(self, batch: ClipBatch) -> Tensor:
-        """Take one optimiser step on clips of the stream and return the batch's loss, detached (scalar).
+        """Take one optimiser step and return what was minimised, detached (scalar): see `step_losses`."""
+        return self.step_losses(batch)[0]
+
+    def step_losses(self, batch: ClipBatch) -> Tensor:
+        """Take one optimiser step on clips of the stream and return its losses, detached: those of `LOSSES`.
 
         Nothing here reads a value back from the device, so that it also runs on fake tensors; of several
         processes each reads which parameters have gradients.
 
         Args:
             batch: of several processes, this one's share, as `avbench.processes.share` deals it: perhaps
-                none. The loss is that of all clips.
+                none. The losses are those of all clips.
         """
         self._before_training_iteration()
         self.optimizer.zero_grad(set_to_none=True)
         self._clips = processes.total(len(batch))
         size = self.settings.micro_batch_size or self._clips
-        total = torch.zeros((), device=self.device)
+        # One value until there are losses to add it to: what is held meanwhile counts in a step's peak.
+        losses = torch.zeros((), device=self.device)
         for start in range(0, self._clips, size):
             end = min(start + size, self._clips)
             part = batch if size >= self._clips else batch[processes.part(start) : processes.part(end)]
             self._clips_of_part, self._share = end - start, len(part) / self._clips
             if len(part):
-                total += self._accumulate_gradients(part) * self._share
+                losses = losses + self._accumulate_gradients(part) * self._share
             else:
                 self._stand_by(part)
-        total = processes.summed(total)
+        losses = processes.summed(losses.expand(len(LOSSES)))
         processes.sum_gradients(each for group in self.optimizer.param_groups for each in group["params"])
         self._before_update()
         self.optimizer_step()
         self._after_update()
-        return total
+        return losses
 
     def accumulate(self, loss: Tensor) -> None:
         """Add the gradient of `loss`, weighted by the share of the micro-batch, and free its graph."""
@@ -244,10 +251,11 @@ class ContinualPretraining(BaseSGDTemplate):
             if self._stop_training:
                 break
             loaded = time.perf_counter()
-            # Reading the loss waits for the device, so the time below is that of the work.
-            loss = self.step(batch.to(self.device)).item()
+            # Reading the losses waits for the device, so the time below is that of the work.
+            values = self.step_losses(batch.to(self.device)).tolist()
             finished = time.perf_counter()
-            self._check_finite(loss, number)
+            losses = dict(zip(LOSSES, values, strict=True))
+            self._check_finite(losses, number)
             self.time.loading += loaded - before
             self.time.computing += finished - loaded
             self.time.clips += self._clips
@@ -257,7 +265,7 @@ class ContinualPretraining(BaseSGDTemplate):
                 epochs=self.settings.epochs,
                 step=number,
                 steps=len(self.dataloader),
-                loss=loss,
+                losses=losses,
                 clips=self._clips,
                 seconds=finished - before,
             )
@@ -277,11 +285,13 @@ class ContinualPretraining(BaseSGDTemplate):
     def criterion(self) -> Tensor:
         """Return reconstruction and weighted contrastive loss of the batch (scalar)."""
         assert self.mb_output is not None
+        self._weight = 1.0
         loss = training_loss(self.mb_output, self.settings.contrastive_weight)
         if processes.count() > 1:
             # `accumulate` weighs it by the clips that came in; a method may have joined more in one process.
             clips = len(self.mb_output.contrastive)
-            loss = loss * (clips / processes.total(clips) * self._clips_of_part / self._incoming)
+            self._weight = clips / processes.total(clips) * self._clips_of_part / self._incoming
+            loss = loss * self._weight
         return loss
 
     def backward(self) -> None:
@@ -319,9 +329,17 @@ class ContinualPretraining(BaseSGDTemplate):
         self.loss = self.loss + self.criterion()
         self._before_backward()
         self.backward()
-        loss = self.loss.detach()
+        loss, output = self.loss.detach(), self.mb_output
         self._after_backward()
-        return loss
+        return self._losses(loss, output)
+
+    def _losses(self, loss: Tensor, output: MaskedOutput) -> Tensor:
+        """Return the losses of a pass, those of `LOSSES`: after it, when its activations are gone."""
+        with torch.no_grad():
+            # Computed once more, not from the parts: then it is exactly what a method added to.
+            trained = training_loss(output, self.settings.contrastive_weight) * self._weight
+            parts = loss_parts(output) * self._weight
+        return torch.stack([loss.float(), *parts, (loss - trained).float()])
 
     def _stand_by(self, clips: ClipBatch) -> None:
         """Without a clip in this micro-batch, take part in what the other processes exchange for theirs.
@@ -335,10 +353,13 @@ class ContinualPretraining(BaseSGDTemplate):
         self.method.stand_by_backward(self._as_the_method_sees_it)
         self.loss.backward()  # type: ignore[no-untyped-call]
 
-    def _check_finite(self, loss: float, step: int) -> None:
-        if not math.isfinite(loss):
+    def _check_finite(self, losses: dict[str, float], step: int) -> None:
+        for name, value in losses.items():
+            if math.isfinite(value):
+                continue
+            what = name if name == "loss" else f"loss's part '{name}'"
             raise RunError(
-                f"the loss is {loss} at task {self.clock.train_exp_counter + 1}, epoch "
+                f"the {what} is {value} at task {self.clock.train_exp_counter + 1}, epoch "
                 f"{self.clock.train_exp_epochs + 1}, step {step + 1}: try a smaller learning rate"
                 + (", or precision float32" if self.settings.precision == "bfloat16" else "")
             )

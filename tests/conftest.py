@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 # Two threads on a core that is shared are many times slower than one; tensors are small here. Set before
@@ -18,17 +19,22 @@ import av
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import save_file
 
 from avbench.backbone import BACKBONES, CAVMAE
 from avbench.clips import ClipBatch, ClipGeometry
+from avbench.configuration import Layer
 from avbench.exhibits.file import Exhibits, GalleryPicture, PatchMaps, SelectedClips
 from avbench.exhibits.projection import principal_plane
+from avbench.experiment import Outcome, run_experiment
 from avbench.forgetting import summarise
+from avbench.loggers import Kind
 from avbench.matching import AudioVideoMatching
 from avbench.media import jpeg
 from avbench.method import Method
 from avbench.randomness import Randomness
+from avbench.record_files import read_records
 from avbench.records import (
     DIRECTIONS,
     METRICS,
@@ -40,8 +46,8 @@ from avbench.records import (
     Summary,
     Timing,
     identity_of,
-    read_records,
 )
+from avbench.resolving import resolve
 from avbench.settings import TrainingSettings
 from avbench.steps import StepReport
 from avbench.store.reading import ClipEntry, ClipFormat, ClipStore
@@ -451,3 +457,23 @@ def tiny_stream(tmp_path_factory, store_format, encoded_clip) -> dict[str, Any]:
         "batch_size": 4,
         "learning_rate": 1e-3,
     }
+
+
+@pytest.fixture
+def go(tiny_stream, tmp_path):
+    """`go(strategy, **settings)` makes a run into a folder of results."""
+
+    def run(
+        strategy: str = "finetune",
+        *,
+        again: bool = False,
+        results: Path = tmp_path,
+        log: Sequence[Kind] = (),
+        said: io.StringIO | None = None,
+        **settings,
+    ) -> Outcome:
+        config = resolve([Layer("test", {**tiny_stream, "strategy": strategy, **settings})])
+        console = Console(file=said or io.StringIO())
+        return run_experiment(config, results=results, again=again, log=log, console=console)
+
+    return run

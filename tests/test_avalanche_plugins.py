@@ -23,7 +23,7 @@ from avbench.errors import InputError, RunError
 from avbench.kept_state import kept_tensors
 from avbench.method import Method
 from avbench.plugin_loading import from_given
-from avbench.records import read_records
+from avbench.record_files import read_records
 from avbench.registry import catalogue
 from avbench.settings import TrainingSettings
 from avbench.step_memory import step_memory

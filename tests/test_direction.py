@@ -19,11 +19,11 @@ HEAVY = {"torch", "torchvision", "torchaudio", "timm", "avalanche", "safetensors
 LIGHT = {"typer", "rich", "avbench", *sys.stdlib_module_names}
 # What reads records, and what computes on plain arrays.
 WITHOUT_TORCH = (
-    "avbench.tables", "avbench.table_formats", "avbench.plots", "avbench.figures",
-    "avbench.comparison", "avbench.grids", "avbench.published", "avbench.records",
+    "avbench.tables", "avbench.table_notes", "avbench.table_formats", "avbench.plots", "avbench.figures",
+    "avbench.comparison", "avbench.grids", "avbench.published", "avbench.records", "avbench.record_files",
     "avbench.retrieval", "avbench.forgetting", "avbench.exhibits.file", "avbench.exhibits.figures",
     "avbench.exhibits.overlays", "avbench.exhibits.projection", "avbench.declared",
-    "avbench.defaults", "avbench.task_curves", "avbench.report.making",
+    "avbench.defaults", "avbench.option_defaults", "avbench.task_curves", "avbench.report.making",
     "avbench.statistics.averages", "avbench.statistics.contest",
     "avbench.statistics.contest_formats", "avbench.statistics.estimates",
     "avbench.statistics.pairwise", "avbench.statistics.ranks", "avbench.statistics.scores",

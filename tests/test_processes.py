@@ -14,7 +14,8 @@ import pytest
 from avbench import processes
 from avbench.errors import InputError
 from avbench.randomness import Randomness
-from avbench.records import RunRecord, comparable, read_records
+from avbench.record_files import read_records
+from avbench.records import RunRecord, comparable
 from avbench.registry import catalogue
 from avbench.rehearsal import RehearsalMemory
 
@@ -141,7 +142,7 @@ def gradients(name, batches, **settings):
         method.anchor = {key: value.detach() + 0.01 for key, value in values.items()}
     found = {}
     for number, batch in enumerate(batches):
-        found[f"loss {number}"] = strategy.step(batch)
+        found[f"losses {number}"] = strategy.step_losses(batch)
         found |= {f"{number} {key}": value.grad.clone() for key, value in values.items()}
     if name == "si":
         # Movements this small are rounded; only that all processes keep the same is looked at.
@@ -259,14 +260,14 @@ def refused():
 def struck(number, after):
     # One of the two gets a signal in the midst of a step.
     from avbench.training import ContinualPretraining
-    untouched, steps = ContinualPretraining.step, []
+    untouched, steps = ContinualPretraining.step_losses, []
     def step(self, batch):
         if processes.rank() == 1:  # steps that measure memory are taken alone
             steps.append(batch)
             if len(steps) == after:
                 os.kill(os.getpid(), number)
         return untouched(self, batch)
-    ContinualPretraining.step = step
+    ContinualPretraining.step_losses = step
     run("killed", **ER)
 
 assert fork(1, lambda: run("one", **ER)) == [0]

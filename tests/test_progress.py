@@ -18,7 +18,7 @@ def steps(progress: RunProgress, task: int, epochs: int = 2) -> None:
             progress.on_step(
                 StepReport(
                     task=task, epoch=epoch, epochs=epochs, step=step, steps=2,
-                    loss=1.0 + step, clips=10, seconds=0.5,
+                    losses={"loss": 1.0 + step}, clips=10, seconds=0.5,
                 )
             )  # fmt: skip
 

@@ -16,7 +16,7 @@ import typer
 
 from avbench.cli import app
 from avbench.comparison import comparisons
-from avbench.records import read_records
+from avbench.record_files import read_records
 from avbench.registry import catalogue
 from avbench.table_formats import write_tables
 from avbench.tables import table

@@ -34,8 +34,8 @@ def take(tracking: Tracking, findings: Findings, steps: range) -> None:
     for number in steps:
         stage, within = divmod(number, STEPS * EPOCHS)
         epoch, step = divmod(within, STEPS)
-        loss = 1 / (1 + number)
-        report = StepReport(stage, epoch, EPOCHS, step, STEPS, loss, clips=4, seconds=0.5 + number % 2)
+        losses = {"loss": 1 / (1 + number), "contrast": float(number)}
+        report = StepReport(stage, epoch, EPOCHS, step, STEPS, losses, clips=4, seconds=0.5 + number % 2)
         findings.on_step(report)
         tracking.on_step(report)
         if within + 1 == STEPS * EPOCHS:
@@ -77,6 +77,8 @@ def test_steps_are_those_of_the_whole_stream(whole) -> None:
     means = series(whole, "loss/epoch mean")
     assert list(means) == [7, 14, 21, 28, 35, 42]
     assert means[14] == pytest.approx(sum(1 / step for step in range(8, 15)) / 7)
+    assert series(whole, "contrast/step") == {10: 9, 20: 19, 30: 29, 40: 39}
+    assert series(whole, "contrast/epoch mean") == {7: 3, 14: 10, 21: 17, 28: 24, 35: 31, 42: 38}
     # Ten steps of 4 clips, 5 of half a second and 5 of one and a half.
     assert series(whole, "throughput/clips per second") == dict.fromkeys((10, 20, 30, 40), 4.0)
 

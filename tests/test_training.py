@@ -15,6 +15,7 @@ from avbench.objectives import training_loss
 from avbench.randomness import Randomness
 from avbench.registry import catalogue
 from avbench.settings import TrainingSettings
+from avbench.steps import LOSSES
 from avbench.training import ContinualPretraining
 
 METHODS = sorted(catalogue("strategy").plugins)
@@ -67,6 +68,37 @@ def test_micro_batches_accumulate_the_gradient_of_their_mean(
     assert loss == pytest.approx(total.item(), abs=1e-6)
     for ours, theirs in zip(strategy.model.parameters(), backbone.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("added", [0.0, 0.25])
+def test_a_step_tells_the_parts_of_its_loss(
+    added: float, pretraining: Any, clips: Any, geometry: Any, task: Any
+) -> None:
+    """Of five clips two at a time: the last pass counts as one of five."""
+
+    class Adding(Method):
+        def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+            strategy.loss = strategy.loss + added
+
+    settings = {"batch_size": 5, "micro_batch_size": 2, "epochs": 1, "contrastive_weight": 0.3}
+    strategy, batch = pretraining(Adding(), **settings), clips(5)
+    strategy.train(task([batch]))
+
+    backbone, generator = CAVMAE(BACKBONES["tiny"], geometry), Randomness(0).torch("masking")
+    outputs = [
+        backbone(part, backbone.draw_noise(part, generator)) for part in (batch[:2], batch[2:4], batch[4:])
+    ]
+    audio, video, contrast = (
+        torch.cat([getattr(output, name) for output in outputs]).mean().item()
+        for name in ("audio_reconstruction", "video_reconstruction", "contrastive")
+    )
+    (report,) = strategy.reports
+    loss = audio + video + 0.3 * contrast + added
+    assert list(report.losses) == list(LOSSES)
+    assert list(report.losses.values()) == pytest.approx([loss, audio, video, contrast, added], rel=1e-5)
+    assert report.loss == report.losses["loss"]
+    # Not a rounding error, where nothing is added.
+    assert (report.losses["added by the method"] == 0) == (added == 0)
 
 
 def test_hooks_come_in_order_and_once_per_micro_batch(pretraining: Any, clips: Any, task: Any) -> None:
@@ -180,6 +212,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(
     strategy.train(task([clips(2), clips(2)]))
     with pytest.raises(RunError, match=f"the loss is {value} at task 2, epoch 2, step 2"):
         strategy.train(task([clips(2), clips(2)]))
+
+
+def test_a_part_of_the_loss_that_is_not_finite_stops_the_run_too(
+    pretraining: Any, clips: Any, task: Any
+) -> None:
+    class Overlooking(Method):
+        def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+            strategy.mb_output.contrastive = strategy.mb_output.contrastive * math.nan
+
+    with pytest.raises(RunError, match="the loss's part 'contrast' is nan at task 1, epoch 1, step 1"):
+        pretraining(Overlooking()).train(task([clips(2)]))
 
 
 def test_the_observer_is_told_of_every_step(pretraining: Any, clips: Any, task: Any) -> None:

@@ -18,7 +18,10 @@ def compare(
     *,
     against: Annotated[
         str | None,
-        typer.Option(help="Compare every other method with this one; every two methods by default."),
+        typer.Option(
+            help="Compare every other method with this one, by default every two. Of several configurations "
+            "of it, a bare name means the one at the method's defaults."
+        ),
     ] = None,
     measure: Annotated[str, typer.Option(help="A (average accuracy) or F (forgetting).")] = "A",
     metric: Annotated[str, typer.Option(help="R@1, R@5, R@10 or mean.")] = "mean",
@@ -42,7 +45,7 @@ def compare(
         avbench compare --direction A2V --metric R@1 --format latex --out pairs.tex
     """
     from avbench.comparison import comparisons
-    from avbench.records import read_records
+    from avbench.record_files import read_records
     from avbench.statistics.contest import contests
     from avbench.statistics.contest_formats import write_contests
     from avbench.statistics.scores import MEASURES, METRIC_NAMES, SIDES, Score
@@ -61,6 +64,11 @@ def compare(
     score = Score(MEASURES[measure], METRIC_NAMES[metric], SIDES[direction])
     found = contests(comparisons(read_records(results, scenario=scenario)), score, against=against)
     text = write_contests(found, FORMATS[form])
+    if form == "csv" or out is not None:
+        # Else it is among the notes below the tables that are printed.
+        for each in found:
+            if each.chosen:
+                typer.echo(f"{each.comparison.title}: {each.chosen}", err=True)
     if out is None:
         typer.echo(text, nl=False)
     else:

@@ -38,7 +38,7 @@ def plot(
     from avbench.comparison import comparisons
     from avbench.exhibits.figures import write_exhibit_figures
     from avbench.plots import write_plots
-    from avbench.records import read_records
+    from avbench.record_files import read_records
 
     for comparison in comparisons(read_records(results, scenario=scenario)):
         folder = out or results / "plots"

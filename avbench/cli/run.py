@@ -206,7 +206,7 @@ def run(
     from avbench.configuration import Layer, read_assignments, read_yaml
     from avbench.experiment import run_experiment
     from avbench.loggers import parse_kinds
-    from avbench.records import log_folder
+    from avbench.record_files import log_folder
     from avbench.resolving import resolve
 
     layers = (

@@ -187,7 +187,7 @@ def _show_plan(runs: list[SweepRun], results: Path, *, jobs: int | None, threads
     from rich.table import Table
 
     from avbench.progress import clock
-    from avbench.records import read_records
+    from avbench.record_files import read_records
     from avbench.sweep.estimates import Estimator, clips_to_render
     from avbench.sweep.state import states_of
 

@@ -37,9 +37,10 @@ def show_table(
         avbench table results --forgetting published
     """
     from avbench.comparison import comparisons
-    from avbench.records import read_records
+    from avbench.record_files import read_records
     from avbench.table_formats import FORMATS, write_tables
-    from avbench.tables import FORGETTING, table
+    from avbench.table_notes import FORGETTING
+    from avbench.tables import table
 
     if form not in FORMATS:
         raise InputError(f"--format: there is no format {form!r}{did_you_mean(form, FORMATS)}")

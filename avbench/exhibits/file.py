@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from avbench.errors import DataError
 from avbench.exhibits.projection import Plane
 from avbench.files import write_bytes
-from avbench.records import RunRecord, record_path
+from avbench.record_files import record_path
+from avbench.records import RunRecord
 
 LAYOUT = 1
 SUFFIX = ".exhibits.npz"

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from avbench.comparison import Comparison, Entry
 from avbench.figures import COLOURS, HATCHES, error_bars, legend_below, new_figure
+from avbench.option_defaults import changed_options
 from avbench.published import published_ablation
 from avbench.records import DIRECTIONS, Direction, RunRecord
-from avbench.report.command import changed_options
 from avbench.report.content import (
     CellContent,
     Head,

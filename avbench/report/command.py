@@ -10,9 +10,10 @@ import yaml
 
 from avbench.declared import declared
 from avbench.defaults import DEFAULTS, clips_shown
+from avbench.option_defaults import as_json, changed, default_options
 from avbench.plugin_loading import Kind
 from avbench.records import RunRecord
-from avbench.settings import AS_PUBLISHED, SETTINGS, STRATEGY_OPTIONS
+from avbench.settings import AS_PUBLISHED, SETTINGS
 
 # Named whatever they are: what is run, and what another machine would have other defaults for.
 _ALWAYS = ("strategy", "scenario", "device", "threads")
@@ -52,12 +53,12 @@ def command_of(record: RunRecord) -> str:
 def _different_settings(record: RunRecord, configuration: dict[str, Any]) -> dict[str, Any]:
     defaults: dict[str, Any] = {**DEFAULTS, **clips_shown(rendered=record.rendered)}
     defaults |= _training_defaults(record)
-    defaults["memory"] = _default_options(record, "strategy").get("capacity")
+    defaults["memory"] = default_options(record, "strategy").get("capacity")
     return {
         key: value
         for key, value in configuration.items()
         if key not in _OPTIONS
-        and (key in _ALWAYS or key not in defaults or _plain(defaults[key]) != _plain(value))
+        and (key in _ALWAYS or key not in defaults or as_json(defaults[key]) != as_json(value))
     }
 
 
@@ -81,37 +82,10 @@ def _different_options(record: RunRecord, configuration: dict[str, Any]) -> list
     found = []
     kinds: tuple[Kind, Kind] = ("strategy", "scenario")
     for kind, group, other in zip(kinds, _OPTIONS, _OPTIONS[::-1], strict=True):
-        for name, value in _changed(options[group], _default_options(record, kind)).items():
+        for name, value in changed(options[group], default_options(record, kind)).items():
             unique = name not in configuration and name not in options[other]
             found.append((name if unique else f"{group}.{name}", value))
     return found
-
-
-def changed_options(record: RunRecord) -> dict[str, Any]:
-    """Return the options of the run's strategy that are not at their defaults, the memory's size included."""
-    return _changed(record.configuration.get("strategy_options", {}), _default_options(record, "strategy"))
-
-
-def _changed(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in options.items()
-        if name not in defaults or _plain(defaults[name]) != _plain(value)
-    }
-
-
-def _default_options(record: RunRecord, kind: Kind) -> dict[str, Any]:
-    """Defaults of a plugin's options with this backbone; none of a plugin whose code is not avbench's."""
-    found = declared(kind, record.strategy if kind == "strategy" else record.scenario)
-    if found is None or kind in record.plugin_code:
-        return {}
-    preset = STRATEGY_OPTIONS.get(record.backbone, {}) if kind == "strategy" else {}
-    return {name: preset.get(name, value) for name, value in found.options.items()}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
 
 
 def _yaml(value: Any) -> str:

@@ -10,9 +10,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from avbench.comparison import Comparison, Entry
 from avbench.figures import error_bars, legend_below, new_figure, style_of
+from avbench.option_defaults import changed_options
 from avbench.plots import MIB, over_directions
 from avbench.records import PLACES_AND_SPEED
-from avbench.report.command import changed_options
 from avbench.report.content import (
     CellContent,
     Head,

@@ -72,7 +72,8 @@ def _noted(study: Study) -> list[Item]:
     return [
         Sheet(
             stem="noted",
-            caption="What went wrong beside the results and left them whole, as the runs noted it.",
+            caption="What the runs noted: what went wrong beside their results and left them whole, and what "
+            "differed when they went on after a stop.",
             heads=(Head("Record"), Head("Note")),
             blocks=(Rows("", rows),),
             records=tuple(dict.fromkeys(path for path, _ in rows)),

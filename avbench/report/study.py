@@ -15,8 +15,9 @@ from pathlib import Path
 
 from avbench.comparison import Comparison, Entry, comparisons
 from avbench.errors import DataError
-from avbench.records import RunRecord, read_record, record_files
-from avbench.report.command import changed_options
+from avbench.option_defaults import changed_options
+from avbench.record_files import read_record, record_files
+from avbench.records import RunRecord
 
 STREAMS = ("vggsound-stream", "audioset-stream")
 """The paper's streams: a report says so where one of them has no records."""

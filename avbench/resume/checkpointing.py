@@ -112,7 +112,7 @@ def resume(
         header: of the record of the run that is to go on.
         strategy: freshly made.
         findings: of this process so far; become those of the whole run.
-        tell: is told where the run goes on, and what differs.
+        tell: is told where the run goes on, and what differs; `findings.notes` keep what does.
 
     Returns:
         whether the run stands in the midst of a task, so that `ContinualPretraining.resume` must finish it.
@@ -142,18 +142,11 @@ def resume(
     findings.resumed.append(f"{now()} ({_maker(ours)})")
     about = checkpoint.about
     tell(f"Going on where this run stopped on {about['saved']}: {about['where']}.")
-    if about["versions"] != ours["versions"] or about["commit"] != ours["commit"]:
-        differing = [
-            f"{name} {about['versions'].get(name, 'none')} -> {ours['versions'].get(name, 'none')}"
-            for name in sorted(about["versions"].keys() | ours["versions"].keys())
-            if about["versions"].get(name) != ours["versions"].get(name)
-        ]
-        if about["commit"] != ours["commit"]:
-            differing.append(f"commit {about['commit']} -> {ours['commit']}")
-        tell(
-            f"It was begun by other code ({', '.join(differing)}), so the result may differ from a run "
-            "without a stop; the record says so. --again starts over."
-        )
+    differing = _differing(about, ours)
+    if differing:
+        may = f"({', '.join(differing)}), so the result may differ from that of a run without a stop"
+        tell(f"It goes on otherwise than it was saved {may}; the record notes it. --again starts over.")
+        findings.notes.append(f"the run went on, {about['where']}, otherwise than it was saved {may}")
     return bool(state["in task"])
 
 
@@ -183,8 +176,29 @@ def _about(header: Mapping[str, Any], strategy: ContinualPretraining, in_task: b
 
 
 def _environment(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that may move a result, be it by the rounding of a sum alone."""
     found: Environment = header["environment"]
-    return {"versions": dict(found.versions), "commit": found.commit}
+    return {
+        "versions": dict(found.versions),
+        "commit": found.commit,
+        "machine": {
+            "threads": str(header["configuration"]["threads"]),
+            "processor": found.hardware["processor"],
+            # Of one kind there are several numbers, which compute alike.
+            "device": found.hardware.get("accelerator", found.device),
+        },
+    }
+
+
+def _differing(about: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Return what differs between a checkpoint and this process, such as "threads 1 -> 2"."""
+    pairs = [("commit", about["commit"], ours["commit"])]
+    # Checkpoints of earlier versions do not tell the machine.
+    for part, absent in (("versions", "none"), ("machine", "unknown")):
+        theirs = about.get(part, {})
+        names = sorted(theirs.keys() | ours[part].keys())
+        pairs += [(name, theirs.get(name, absent), ours[part].get(name, absent)) for name in names]
+    return [f"{name} {before} -> {after}" for name, before, after in pairs if before != after]
 
 
 def _maker(about: Mapping[str, Any]) -> str:

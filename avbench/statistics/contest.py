@@ -8,9 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from avbench.comparison import Comparison
+from avbench.comparison import Comparison, Entry
 from avbench.statistics.estimates import interval_words
-from avbench.statistics.pairwise import PairedComparison, compare_pairs, corrected_together, find_entry
+from avbench.statistics.pairwise import (
+    PairedComparison,
+    compare_pairs,
+    corrected_together,
+    find_entry,
+    labels,
+)
 from avbench.statistics.ranks import RankedEntry, rank_entries
 from avbench.statistics.scores import Score
 from avbench.statistics.significance import EXACT_TO, LEVEL, seeds_needed, smallest_p
@@ -24,12 +30,15 @@ class Contest:
         comparison, score: what was compared.
         pairs: every two methods, or all against one.
         ranked: all methods but bounds, the best first, those not ranked last.
+        chosen: in words, which of several configurations the others are compared with; "" where nothing
+            was left to choose.
     """
 
     comparison: Comparison
     score: Score
     pairs: tuple[PairedComparison, ...]
     ranked: tuple[RankedEntry, ...]
+    chosen: str = ""
 
 
 def contests(comparisons: Sequence[Comparison], score: Score, *, against: str | None = None) -> list[Contest]:
@@ -39,15 +48,16 @@ def contests(comparisons: Sequence[Comparison], score: Score, *, against: str | 
     more often.
 
     Raises:
-        InputError: a comparison has no method called `against`, or several.
+        InputError: a comparison has no method called `against`, or several configurations of it of which
+            not one alone is at the method's defaults.
     """
     rivals = [None if against is None else find_entry(each, against) for each in comparisons]
     pairs = corrected_together(
         [compare_pairs(each, score, against=rival) for each, rival in zip(comparisons, rivals, strict=True)]
     )
     return [
-        Contest(each, score, tuple(found), tuple(rank_entries(each, score)))
-        for each, found in zip(comparisons, pairs, strict=True)
+        Contest(each, score, tuple(found), tuple(rank_entries(each, score)), _choice(each, against, rival))
+        for each, found, rival in zip(comparisons, pairs, rivals, strict=True)
     ]
 
 
@@ -58,6 +68,8 @@ def contest_notes(contest: Contest) -> list[str]:
         notes.append(
             "The clips are rendered: these are not results on VGGSound or AudioSet, nor comparable with any."
         )
+    if contest.chosen:
+        notes.append(contest.chosen)
     return [*notes, *_about_pairs(contest), *what_seeds_show(contest.pairs), *_about_ranks(contest)]
 
 
@@ -92,6 +104,18 @@ def what_seeds_show(pairs: Sequence[PairedComparison]) -> list[str]:
             "corrected for many comparisons: a hint, not evidence."
         )
     return words
+
+
+def _choice(comparison: Comparison, against: str | None, rival: Entry | None) -> str:
+    if rival is None or against == rival.label:
+        return ""
+    others = [entry for entry in comparison.entries if entry.name == rival.name and entry != rival]
+    if not others:
+        return ""
+    return (
+        f'{rival.name} was run in {len(others) + 1} configurations: compared with "{rival.label}", which has '
+        f"all options at the method's defaults; the others are {labels(others)}."
+    )
 
 
 def _about_pairs(contest: Contest) -> list[str]:

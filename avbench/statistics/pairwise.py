@@ -130,10 +130,12 @@ def corrected_together(groups: Sequence[Sequence[PairedComparison]]) -> list[lis
 
 
 def find_entry(comparison: Comparison, name: str) -> Entry:
-    """Return the entry of `comparison` with this label, or the only one of this strategy.
+    """Return the entry of `comparison` with this label, or that of this strategy.
+
+    Of several configurations of the strategy that is the one at the method's defaults.
 
     Raises:
-        InputError: there is none, or the strategy has several.
+        InputError: there is none, or several at the defaults.
     """
     for entry in comparison.entries:
         if name == entry.label:
@@ -142,12 +144,19 @@ def find_entry(comparison: Comparison, name: str) -> Entry:
     if not found:
         names = {entry.name for entry in comparison.entries}
         raise InputError(f"{comparison.title}: there are no records of {name!r}{did_you_mean(name, names)}")
-    if len(found) > 1:
-        labels = ", ".join(f'"{entry.label}"' for entry in found)
+    usual = [entry for entry in found if entry.at_defaults] if len(found) > 1 else found
+    if len(usual) != 1:
         raise InputError(
-            f"{comparison.title}: {name} was run in several configurations: name one of {labels}"
+            f"{comparison.title}: {name} was run in {len(found)} configurations, of which "
+            f"{len(usual) or 'none'} {'have' if usual else 'has'} all options at the method's defaults: name "
+            f"one of {labels(found)}"
         )
-    return found[0]
+    return usual[0]
+
+
+def labels(entries: Sequence[Entry]) -> str:
+    """Return the entries' labels as a person names them on the command line."""
+    return ", ".join(f'"{entry.label}"' for entry in entries)
 
 
 def _lacking(entry: Entry, seeds: set[int]) -> dict[int, str]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from avbench.errors import DataError
 from avbench.lock import is_held
-from avbench.records import read_record
+from avbench.record_files import read_record
 from avbench.resume.checkpointing import checkpoint_folder
 from avbench.resume.checkpoints import any_checkpoint
 from avbench.sweep.plan import SweepRun

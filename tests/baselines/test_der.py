@@ -44,7 +44,7 @@ def test_loss_is_that_of_incoming_clips_and_the_distance(
         return drawn[-1][1]
 
     strategy.model.pooled = noted
-    loss = strategy.step(clips(4, 2)).item()
+    loss, *_, added = strategy.step_losses(clips(4, 2)).tolist()
     ((rehearsed, features),) = drawn
     assert len(strategy.mbatch) == 4
     assert sorted(rehearsed.clip.tolist()) == clips(4, 1).clip.tolist()
@@ -53,6 +53,7 @@ def test_loss_is_that_of_incoming_clips_and_the_distance(
     expected = expected + penalty * F.mse_loss(features.video, rehearsed.extras["video_features"])
     assert loss == pytest.approx(expected.item(), rel=1e-6)
     assert loss > training_loss(strategy.mb_output).item()
+    assert added == pytest.approx((expected - training_loss(strategy.mb_output)).item(), rel=1e-4)
 
 
 def test_rehearsal_does_not_change_the_masks_of_training(pretraining: Any, clips: Any) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from avbench.cli import app
 from avbench.errors import DataError, InputError
-from avbench.records import record_path, write_record
+from avbench.record_files import record_path, write_record
 
 
 def run(*arguments):
@@ -60,6 +61,19 @@ def test_it_is_written_to_a_file(results):
     result = run(results, "--format", "latex", "--out", out)
     assert result.exit_code == 0, result.output
     assert out.read_text(encoding="utf-8").count("\\begin{table*}") == 2
+
+
+@pytest.mark.parametrize("form", ["markdown", "csv"])
+def test_which_configuration_is_compared_with_is_said_in_every_format(form):
+    """Of AVCL there are five on this stream."""
+    measured = Path(__file__).parents[2] / "results" / "measured"
+    result = run(measured, "--scenario", "vggsound-stream", "--against", "avcl", "--format", form)
+    assert result.exit_code == 0, result.output
+    assert 'compared with "avcl (memory=200, selection=avcl)"' in result.output
+    assert '"avcl (memory=50, selection=avcl)"' in result.output
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(result.stdout)))
+        assert {row["against_settings"] for row in rows if row["against"]} == {"memory=200; selection=avcl"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from avbench import cli
-from avbench.records import record_path, write_record
+from avbench.record_files import record_path, write_record
 from avbench.report import making
 
 

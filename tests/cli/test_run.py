@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from avbench.cli import main
-from avbench.records import read_records
+from avbench.record_files import read_records
 from avbench.store.reading import ClipEntry
 from avbench.store.writer import StoreWriter
 

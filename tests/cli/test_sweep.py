@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from avbench.cli import app
 from avbench.errors import InputError, RunError
-from avbench.records import write_record
+from avbench.record_files import write_record
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 from avbench.cli.plot import plot
 from avbench.cli.table import show_table
 from avbench.errors import DataError, InputError
-from avbench.records import record_path, write_record
+from avbench.record_files import record_path, write_record
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from avbench.errors import InputError
 from avbench.exhibits.figures import draw_gallery, draw_selection, write_exhibit_figures
 from avbench.exhibits.file import exhibits_path, write_exhibits
 from avbench.exhibits.overlays import as_seen, heated, lit, picture_of, spectrogram_picture
-from avbench.records import record_path
+from avbench.record_files import record_path
 
 IMPORTANCE = ScalarMappable(LogNorm(0.1, 10), mpl.colormaps["inferno"])
 

@@ -11,7 +11,7 @@ import pytest
 
 from avbench.errors import DataError
 from avbench.exhibits.file import exhibits_of, exhibits_path, read_exhibits, write_exhibits
-from avbench.records import record_files, record_path, write_record
+from avbench.record_files import record_files, record_path, write_record
 
 
 def same(one, other):

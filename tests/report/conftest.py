@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from avbench.records import RunRecord, record_path, write_record
+from avbench.record_files import record_path, write_record
+from avbench.records import RunRecord
 from avbench.report import making
 from avbench.report.study import Study, read_study
 

@@ -17,7 +17,8 @@ from avbench.configuration import Layer
 from avbench.declared import declared
 from avbench.defaults import DEFAULTS
 from avbench.options import options_of
-from avbench.records import PLACES_AND_SPEED, RunRecord, identity_of, read_records
+from avbench.record_files import read_records
+from avbench.records import PLACES_AND_SPEED, RunRecord, identity_of
 from avbench.registry import catalogue
 from avbench.rendered.store import RENDERED_FORMAT
 from avbench.report.command import command_of

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from avbench.records import comparable, read_records
+from avbench.record_files import read_records
+from avbench.records import comparable
 
 # Imports once, then forks a process for every attempt, and kills it after a while drawn at random: imports
 # are most of a small run's time. The parent never computes, so that its children may.

@@ -108,6 +108,26 @@ def test_all_are_compared_with_the_one_named(scored):
         contests(comparisons(grid(scored, 4, 2)), A, against="m9")
 
 
+def test_which_of_several_configurations_is_taken_is_said(scored):
+    records = [
+        scored(name, seed, [10 + seed, 20], options={"capacity": size})
+        for name, size in (("er", 200), ("er", 50), ("er", 10), ("avcl", 200))
+        for seed in range(2)
+    ]
+    (found,) = contests(comparisons(records), A, against="er")
+    assert {pair.second.label for pair in found.pairs} == {"er (capacity=200)"}
+    assert len(found.pairs) == 3
+    said = contest_notes(found)
+    assert (
+        'er was run in 3 configurations: compared with "er (capacity=200)", which has all options at the '
+        'method\'s defaults; the others are "er (capacity=10)", "er (capacity=50)".' in said
+    )
+    # Nothing was chosen where one is named in full, or is the only one.
+    for name in ("er (capacity=50)", "avcl"):
+        (found,) = contests(comparisons(records), A, against=name)
+        assert not found.chosen
+
+
 def test_no_pairs_leave_nothing_to_say(scored):
     assert what_seeds_show([]) == []
     (found,) = comparisons([*grid(scored, 1, 1), scored("other", 1, [1, 2])])

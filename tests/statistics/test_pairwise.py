@@ -143,10 +143,21 @@ def test_entries_are_found_by_strategy_or_label(scored):
     )
     assert find_entry(found, "avcl").name == "avcl"
     assert find_entry(found, "er (capacity=2)").label == "er (capacity=2)"
-    with pytest.raises(InputError, match=r'name one of "er \(capacity=1\)", "er \(capacity=2\)"'):
+    with pytest.raises(
+        InputError, match=r'of which none has .* name one of "er \(capacity=1\)", "er \(capacity=2\)"'
+    ):
         find_entry(found, "er")
     with pytest.raises(InputError, match=r"no records of 'avcll' \(did you mean avcl\?\)"):
         find_entry(found, "avcll")
+
+
+def test_of_several_configurations_the_one_at_the_defaults_is_found(scored):
+    # 200 clips are the default with the tiny backbone.
+    usual, fewer = (scored("er", 0, [1, 2], options={"capacity": size}) for size in (200, 50))
+    assert find_entry(only([usual, fewer]), "er").label == "er (capacity=200)"
+    longer = scored("er", 0, [1, 2], options={"capacity": 200}, settings={"epochs": 9})
+    with pytest.raises(InputError, match="er was run in 3 configurations, of which 2 have all options at"):
+        find_entry(only([usual, fewer, longer]), "er")
 
 
 def test_runs_of_several_configurations_are_never_one_side(scored):

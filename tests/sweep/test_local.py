@@ -13,7 +13,8 @@ from avbench.configuration import Layer
 from avbench.devices import gpus
 from avbench.errors import DataError, InputError
 from avbench.lock import held, is_held
-from avbench.records import Ending, comparable, read_record, write_record
+from avbench.record_files import read_record, write_record
+from avbench.records import Ending, comparable
 from avbench.sweep import local as sweep_local
 from avbench.sweep.local import Slots, default_slots, run_here
 from avbench.sweep.plan import plan_sweep

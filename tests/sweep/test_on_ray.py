@@ -10,7 +10,8 @@ import pytest
 
 from avbench.configuration import Layer
 from avbench.lock import is_held
-from avbench.records import comparable, read_record
+from avbench.record_files import read_record
+from avbench.records import comparable
 from avbench.sweep.local import Slots, run_here
 from avbench.sweep.on_ray import run_on_ray
 from avbench.sweep.plan import plan_sweep

@@ -6,7 +6,7 @@ import pytest
 
 from avbench.configuration import Layer
 from avbench.errors import InputError
-from avbench.records import read_record
+from avbench.record_files import read_record
 from avbench.sweep.on_slurm import ArrayTask, submit, submit_array
 from avbench.sweep.plan import plan_sweep
 from avbench.sweep.state import states_of

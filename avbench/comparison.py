@@ -100,6 +100,20 @@ def comparisons(records: Sequence[RunRecord]) -> list[Comparison]:
     return [_comparison(group, others) for group, others in zip(ordered, alike, strict=True)]
 
 
+def at_defaults(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return the records of methods at the defaults of their options, in each of their `comparisons`.
+
+    A method that was never run at its defaults there keeps all its records, so that none is left out.
+    """
+    kept: set[str] = set()
+    for comparison in comparisons(records):
+        usual = {entry.name for entry in comparison.entries if entry.at_defaults}
+        kept |= {
+            entry.identity for entry in comparison.entries if entry.at_defaults or entry.name not in usual
+        }
+    return [record for record in records if record.identity in kept]
+
+
 def _name(record: RunRecord) -> str:
     return f"{record.scenario}-{record.source}-{record.backbone}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,8 +24,14 @@ class Notes:
     costs: tuple[str, ...]
 
 
-def table_notes(comparison: Comparison, forgetting: Forgetting) -> Notes:
-    """Return what must be said of the table of `comparison`, with this definition of F."""
+def table_notes(comparison: Comparison, forgetting: Forgetting, left_out: Sequence[str] = ()) -> Notes:
+    """Return what must be said of the table of `comparison`, with this definition of F.
+
+    Args:
+        comparison: of the table.
+        forgetting: the definition.
+        left_out: labels of entries that the table might have and has not.
+    """
     example, entries = comparison.example, comparison.entries
     chance = ", ".join(f"{metric} {value:.2f}" for metric, value in example.chance.items())
     intervals = interval_words(len(entry.runs) for entry in entries)
@@ -40,6 +47,8 @@ def table_notes(comparison: Comparison, forgetting: Forgetting) -> Notes:
     ]
     if any(entry.missing or entry.unfinished for entry in entries):
         scores.append("Methods that lack seeds are not ranked.")
+    if left_out:
+        scores.append(f"Methods are at the defaults of their options; left out: {', '.join(left_out)}.")
     marks = {
         "‡ trains on all tasks at once: an upper bound, not ranked, without forgetting.": [
             entry.joint for entry in entries

@@ -104,13 +104,21 @@ class Table:
         return about.clips + about.scores + about.marks + about.costs
 
 
-def table(comparison: Comparison, *, forgetting: Forgetting = "standard") -> Table:
-    """Return the table of `comparison`, with F as defined or as the published script computes it."""
+def table(
+    comparison: Comparison, *, forgetting: Forgetting = "standard", left_out: Sequence[str] = ()
+) -> Table:
+    """Return the table of `comparison`.
+
+    Args:
+        comparison: its entries are the rows.
+        forgetting: F as defined, or as the published script computes it.
+        left_out: labels of entries that are not among them, to be named below.
+    """
     directions: tuple[Direction, Direction] = ("A2V", "V2A")
     return Table(
         comparison=comparison,
         title=comparison.title,
-        notes_on=table_notes(comparison, forgetting),
+        notes_on=table_notes(comparison, forgetting, left_out),
         retrieval=tuple((way, _retrieval(comparison, way, forgetting)) for way in directions),
         cost=_cost(comparison),
     )

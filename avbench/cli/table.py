@@ -19,6 +19,12 @@ def show_table(
     form: Annotated[str, typer.Option("--format", help="markdown, latex (booktabs) or csv.")] = "markdown",
     out: Annotated[Path | None, typer.Option(help="File to write; printed by default.")] = None,
     scenario: Annotated[str | None, typer.Option(help="Only records of this scenario.")] = None,
+    defaults: Annotated[
+        bool,
+        typer.Option(
+            "--defaults", help="Only methods at the defaults of their options; others are named below."
+        ),
+    ] = False,
     forgetting: Annotated[
         str, typer.Option(help="standard, or published: as the paper's script computes it.")
     ] = "standard",
@@ -34,9 +40,11 @@ def show_table(
 
         avbench table results --format latex --out table.tex
 
+        avbench table results --defaults
+
         avbench table results --forgetting published
     """
-    from avbench.comparison import comparisons
+    from avbench.comparison import at_defaults, comparisons
     from avbench.record_files import read_records
     from avbench.table_formats import FORMATS, write_tables
     from avbench.table_notes import FORGETTING
@@ -50,10 +58,15 @@ def show_table(
         )
     if not results.is_dir():
         raise InputError(f"there is no folder of results {results}: name it, or make runs with avbench run")
-    found = comparisons(read_records(results, scenario=scenario))
-    text = write_tables(
-        [table(comparison, forgetting=FORGETTING[forgetting]) for comparison in found], FORMATS[form]
-    )
+    records = read_records(results, scenario=scenario)
+    everything = comparisons(records)
+    shown = comparisons(at_defaults(records)) if defaults else everything
+    tables = []
+    for comparison, whole in zip(shown, everything, strict=True):
+        rows = {entry.identity for entry in comparison.entries}
+        left_out = [entry.label for entry in whole.entries if entry.identity not in rows]
+        tables.append(table(comparison, forgetting=FORGETTING[forgetting], left_out=left_out))
+    text = write_tables(tables, FORMATS[form])
     if out is None:
         typer.echo(text, nl=False)
     else:

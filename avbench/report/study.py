@@ -8,14 +8,13 @@ none is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from avbench.comparison import Comparison, Entry, comparisons
+from avbench.comparison import Comparison, Entry, at_defaults, comparisons
 from avbench.errors import DataError
-from avbench.option_defaults import changed_options
 from avbench.record_files import read_record, record_files
 from avbench.records import RunRecord
 
@@ -93,9 +92,7 @@ def read_study(folder: Path) -> Study:
 
 def _streams(records: Sequence[RunRecord]) -> list[Stream]:
     everything = comparisons(records)
-    examples = {record.identity: record for record in records}
-    reference = {entry.identity for each in everything for entry in _references(each, examples)}
-    kept = [record for record in records if record.identity in reference]
+    kept = at_defaults(records)
     streams = []
     for whole, references in zip(everything, comparisons(kept), strict=True):
         identities = {entry.identity for entry in whole.entries}
@@ -108,15 +105,3 @@ def _streams(records: Sequence[RunRecord]) -> list[Stream]:
 def _papers_first(stream: Stream) -> int:
     name = stream.everything.scenario
     return STREAMS.index(name) if name in STREAMS else len(STREAMS)
-
-
-def _references(comparison: Comparison, examples: Mapping[str, RunRecord]) -> list[Entry]:
-    """Entries of methods at their defaults; `examples` has one record by identity."""
-    by_name: dict[str, list[Entry]] = {}
-    for entry in comparison.entries:
-        by_name.setdefault(entry.name, []).append(entry)
-    found = []
-    for entries in by_name.values():
-        at_defaults = [entry for entry in entries if not changed_options(examples[entry.identity])]
-        found += at_defaults or entries
-    return found

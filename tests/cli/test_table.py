@@ -44,6 +44,22 @@ def test_a_table_of_one_scenario_is_written(run, results):
     assert [path.name for path in out.parent.iterdir()] == ["table.tex"]
 
 
+def test_methods_at_their_defaults_and_what_is_left_out(run, make_record, tmp_path):
+    # lump was never run at its defaults.
+    for strategy, options in (("avcl", {}), ("avcl", {"selection": "lpis"}), ("lump", {"alpha": 0.9})):
+        record = make_record(strategy, options=options)
+        path = record_path(tmp_path, record.configuration, source=record.source, identity=record.identity)
+        write_record(record, path)
+    everything = run("table", tmp_path)
+    assert everything.output.count("| avcl") == 6
+    assert "left out" not in everything.output
+    shown = run("table", tmp_path, "--defaults")
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.count("| avcl |") == 3
+    assert shown.output.count("| lump") == 3
+    assert "left out: avcl (selection=lpis)." in shown.output
+
+
 def test_forgetting_as_published(run, results):
     assert "published script" in run("table", results, "--forgetting", "published").output
 

@@ -42,7 +42,7 @@ from avbench.randomness import Randomness
 from avbench.records import Ending, RunRecord, log_folder, read_record, write_record
 from avbench.resume.checkpointing import DEFAULT_MINUTES, Checkpointer, checkpoint_folder, resume
 from avbench.resume.checkpoints import any_checkpoint, remove_checkpoints
-from avbench.resume.interruption import Interruption
+from avbench.resume.interruption import Interruption, Preemption
 from avbench.settings import TrainingSettings
 from avbench.start import fingerprint, make_modules
 from avbench.step_memory import modules_of, step_memory
@@ -57,6 +57,10 @@ class RunInterruptedError(AvbenchError):
 
     # What shells report for a command ended by Ctrl-C.
     exit_code = 130
+
+
+class RunPreemptedError(RunInterruptedError):
+    """A cluster takes the machine away from a run, which is to be put into its queue again."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ def run_experiment(
     again: bool = False,
     checkpoint_minutes: float | None = DEFAULT_MINUTES,
     log: Sequence[Kind] = (),
+    preemption: Preemption | None = None,
     console: Console | None = None,
 ) -> Outcome:
     """Make the run that `config` describes, or return its record if there is a finished one.
@@ -108,13 +113,14 @@ def run_experiment(
         again: run from the start even if there is a finished record or a checkpoint, and replace it.
         checkpoint_minutes: between two checkpoints at least; 0 saves after every step, None never.
         log: kinds of loggers that are told how it goes (`avbench.tracking`); they change no result.
+        preemption: by the cluster whose job this process is; None where it is none.
         console: where progress is shown; standard error by default.
 
     Raises:
         InputError, DataError: clips, start, strategy or a logger cannot be had; or several processes are to
             make a run of a method that is not known to be right over several.
         RunError: training failed, or another process is making this very run.
-        RunInterruptedError: Ctrl-C, or a request to terminate.
+        RunInterruptedError: Ctrl-C, or a request to terminate; RunPreemptedError where a cluster asks for it.
     """
     log = check_kinds(log)
     first = processes.rank() == 0
@@ -139,7 +145,9 @@ def run_experiment(
                 saving = _Saving(folder, checkpoint_minutes, again)
                 warn = partial(say, console, style="yellow")
                 with Tracking(log, log_folder(results, path), parts.header, findings, warn=warn) as tracking:
-                    record = _run(parts, findings, path, saving, tracking=tracking, console=console)
+                    record = _run(
+                        parts, findings, path, saving, tracking, preemption=preemption, console=console
+                    )
                 repeated = False
             else:
                 record, repeated = earlier, True
@@ -195,7 +203,14 @@ def _prepare(config: RunConfig, console: Console) -> _Parts:
 
 
 def _run(
-    parts: _Parts, findings: Findings, path: Path, saving: _Saving, *, tracking: Tracking, console: Console
+    parts: _Parts,
+    findings: Findings,
+    path: Path,
+    saving: _Saving,
+    tracking: Tracking,
+    *,
+    preemption: Preemption | None,
+    console: Console,
 ) -> RunRecord:
     """Train and measure; write the record, however that ends."""
     progress = RunProgress(
@@ -205,7 +220,7 @@ def _run(
         console=console,
     )
     ending = Ending(how="failed")
-    interruption = Interruption(lambda sentence: say(console, sentence, style="bold yellow"))
+    interruption = Interruption(lambda sentence: say(console, sentence, style="bold yellow"), preemption)
     try:
         with interruption.watched(), progress:
             strategy = _train_and_measure(
@@ -215,7 +230,7 @@ def _run(
     except KeyboardInterrupt:
         ending = Ending(how="interrupted")
         done = f"after {len(findings.stages)} of {len(parts.stream.experiences)} stages"
-        raise RunInterruptedError(
+        raise (RunPreemptedError if interruption.preempted else RunInterruptedError)(
             f"interrupted {done}; what was measured is in {path}. The same command"
             f"{' without --again' if saving.again else ''} goes on from "
             + ("the last checkpoint" if any_checkpoint(saving.folder) else "the start: nothing was saved")

@@ -111,6 +111,12 @@ def sweep(
     named = {"plugins": plugin or None, "data": data or os.environ.get("AVBENCH_DATA"), "device": device}
     shared |= {key: value for key, value in named.items() if value is not None}
     runs = plan_sweep(grids, below=[Layer("the command line", shared)])
+    devices = {each.plan.config.device for each in runs}
+    if not devices <= {"cpu", "cuda:0"}:
+        raise InputError(
+            f"device {max(devices)}: a sweep gives each run a GPU of its own; give cuda, and choose GPUs "
+            "with CUDA_VISIBLE_DEVICES"
+        )
     # A grid may say otherwise than --threads; who makes room for a run makes it for the largest.
     threads = max(each.plan.config.threads for each in runs)
     states = states_of(runs, results)
@@ -188,13 +194,7 @@ def _slots(states: list[RunState], jobs: int | None, threads: int) -> Slots:
     from avbench.devices import cores, gpus
     from avbench.sweep.local import default_slots
 
-    used = {each.run.plan.config.device for each in states}
-    if not used <= {"cpu", "cuda:0"}:
-        raise InputError(
-            f"device {max(used)}: a sweep gives each run a GPU of its own; give cuda, and choose GPUs with "
-            "CUDA_VISIBLE_DEVICES"
-        )
-    found = gpus() if "cuda:0" in used else []
+    found = gpus() if any(each.run.plan.config.device == "cuda:0" for each in states) else []
     return default_slots(jobs, gpus=found, cores=cores(), threads=threads)
 
 

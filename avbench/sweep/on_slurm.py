@@ -1,7 +1,7 @@
 """A sweep on Slurm: a job array, through submitit; results lie on a shared disk.
 
 A job that reaches its time limit, or is preempted, is sent a signal before: it saves, is put into the queue
-again by submitit and goes on from there. Needs `avbench[slurm]`.
+again by submitit, after a time limit three times at most, and goes on from there. Needs `avbench[slurm]`.
 """
 
 from __future__ import annotations

@@ -73,8 +73,9 @@ def sweep(
     """Make every run of a grid: methods x streams x seeds x settings.
 
     What is finished is not repeated, what was stopped goes on from its checkpoint, and what another process
-    makes is waited for: after any stop, give the same command again. A run that fails does not stop the
-    others; its traceback is in its record, and the sweep ends with code 1 and a list.
+    makes is waited for, and what Slurm has in its queue is left to it: after any stop, give the same command
+    again. A run that fails does not stop the others; its traceback is in its record, and the sweep ends with
+    code 1 and a list.
 
     Examples:
 

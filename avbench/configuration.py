@@ -112,25 +112,39 @@ class Layer:
     values: Mapping[str, Any]
 
 
-def read_yaml(path: Path) -> Layer:
-    """Read settings from a YAML file: a mapping from setting to value.
+def read_settings(path: Path) -> Layer:
+    """Read the file of --config: a YAML mapping from setting to value; an empty file is one of no settings.
 
     Raises:
         InputError: the file is missing, or no such mapping.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"--config {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"--config {path} is not YAML: {error}") from error
+    content = read_yaml(path, f"--config {path}")
     if content is None:
         content = {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+    if not is_of_settings(content):
         raise InputError(
             f"--config {path}: wanted one `setting: value` a line, found {type(content).__name__}"
         )
     return Layer(str(path), content)
+
+
+def read_yaml(path: Path, name: str) -> Any:
+    """Return what a YAML file holds, None where it is empty; `name` is what to call it in a message.
+
+    Raises:
+        InputError: the file is missing, or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{name} is not YAML: {error}") from error
+
+
+def is_of_settings(content: Any) -> bool:
+    """Return whether what a YAML file holds is a mapping from names."""
+    return isinstance(content, dict) and all(isinstance(key, str) for key in content)
 
 
 def read_assignments(assignments: Sequence[str]) -> Layer:

@@ -35,7 +35,7 @@ from avbench.record_files import log_folder, read_record, write_record
 from avbench.records import Ending, RunRecord
 from avbench.resume.checkpointing import DEFAULT_MINUTES, checkpoint_folder
 from avbench.resume.checkpoints import any_checkpoint, remove_checkpoints
-from avbench.resume.interruption import Interruption
+from avbench.resume.interruption import Interruption, Preemption
 from avbench.run_parts import RunParts, prepare_run
 from avbench.stages import train_and_measure
 from avbench.tracking import Tracking
@@ -46,6 +46,10 @@ class RunInterruptedError(AvbenchError):
 
     # What shells report for a command ended by Ctrl-C.
     exit_code = 130
+
+
+class RunPreemptedError(RunInterruptedError):
+    """A cluster takes the machine away from a run, which is to be put into its queue again."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ def run_experiment(
     again: bool = False,
     checkpoint_minutes: float | None = DEFAULT_MINUTES,
     log: Sequence[Kind] = (),
+    preemption: Preemption | None = None,
     console: Console | None = None,
 ) -> Outcome:
     """Make the run that `config` describes, or return its record if there is a finished one.
@@ -85,13 +90,14 @@ def run_experiment(
         again: run from the start even if there is a finished record or a checkpoint, and replace it.
         checkpoint_minutes: between two checkpoints at least; 0 saves after every step, None never.
         log: kinds of loggers that are told how it goes (`avbench.tracking`); they change no result.
+        preemption: by the cluster whose job this process is; None where it is none.
         console: where progress is shown; standard error by default.
 
     Raises:
         InputError, DataError: clips, start, strategy or a logger cannot be had; or several processes are to
             make a run of a method that is not known to be right over several.
         RunError: training failed, or another process is making this very run.
-        RunInterruptedError: Ctrl-C, or a request to terminate.
+        RunInterruptedError: Ctrl-C, or a request to terminate; RunPreemptedError where a cluster asks for it.
     """
     log = check_kinds(log)
     first = processes.rank() == 0
@@ -116,7 +122,9 @@ def run_experiment(
                 saving = _Saving(folder, checkpoint_minutes, again)
                 warn = partial(say, console, style="yellow")
                 with Tracking(log, log_folder(results, path), parts.header, findings, warn=warn) as tracking:
-                    record = _run(parts, findings, path, saving, tracking=tracking, console=console)
+                    record = _run(
+                        parts, findings, path, saving, tracking, preemption=preemption, console=console
+                    )
                 repeated = False
             else:
                 record, repeated = earlier, True
@@ -136,7 +144,14 @@ def _left(path: Path, folder: Path, *, again: bool) -> tuple[RunRecord | None, b
 
 
 def _run(
-    parts: RunParts, findings: Findings, path: Path, saving: _Saving, *, tracking: Tracking, console: Console
+    parts: RunParts,
+    findings: Findings,
+    path: Path,
+    saving: _Saving,
+    tracking: Tracking,
+    *,
+    preemption: Preemption | None,
+    console: Console,
 ) -> RunRecord:
     """Train and measure; write the record, however that ends."""
     progress = RunProgress(
@@ -146,7 +161,7 @@ def _run(
         console=console,
     )
     ending = Ending(how="failed")
-    interruption = Interruption(lambda sentence: say(console, sentence, style="bold yellow"))
+    interruption = Interruption(lambda sentence: say(console, sentence, style="bold yellow"), preemption)
     try:
         with interruption.watched(), progress:
             strategy = train_and_measure(
@@ -162,7 +177,7 @@ def _run(
     except KeyboardInterrupt:
         ending = Ending(how="interrupted")
         done = f"after {len(findings.stages)} of {len(parts.stream.experiences)} stages"
-        raise RunInterruptedError(
+        raise (RunPreemptedError if interruption.preempted else RunInterruptedError)(
             f"interrupted {done}; what was measured is in {path}. The same command"
             f"{' without --again' if saving.again else ''} goes on from "
             + ("the last checkpoint" if any_checkpoint(saving.folder) else "the start: nothing was saved")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from avbench.configuration import Layer, RunConfig, read_assignments, read_yaml
+from avbench.configuration import Layer, RunConfig, read_assignments, read_settings
 from avbench.errors import InputError
 from avbench.resolving import resolve
 from avbench.settings import SETTINGS, STRATEGY_OPTIONS
@@ -45,7 +45,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
     config = resolve(
         [
             ER,
-            read_yaml(path),
+            read_settings(path),
             read_assignments(["seed=2", "learning_rate=5e-4"]),
             Layer("options", {"seed": 3}),
         ]
@@ -175,14 +175,14 @@ def test_yaml_that_is_no_mapping_names_the_file(tmp_path: Path, content: str) ->
     path = tmp_path / "settings.yaml"
     path.write_text(content)
     with pytest.raises(InputError, match=r"--config .*settings\.yaml"):
-        read_yaml(path)
+        read_settings(path)
 
 
 def test_missing_or_empty_yaml(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
-        read_yaml(tmp_path / "gone.yaml")
+        read_settings(tmp_path / "gone.yaml")
     (tmp_path / "empty.yaml").write_text("# nothing yet\n")
-    assert read_yaml(tmp_path / "empty.yaml").values == {}
+    assert read_settings(tmp_path / "empty.yaml").values == {}
 
 
 def test_recorded_configuration_resolves_to_itself() -> None:

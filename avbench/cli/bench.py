@@ -68,6 +68,7 @@ def bench(
     from avbench.bench_store import store_speed
     from avbench.devices import available_device
     from avbench.environment import environment
+    from avbench.resume.checkpointing import DEFAULT_MINUTES
 
     torch.set_num_threads(threads)
     device = available_device(device)
@@ -105,8 +106,11 @@ def bench(
     for each in saved:
         console.print(
             f"A checkpoint of {each.strategy}, {each.backbone}, memory full: {each.bytes / MIB:,.1f} MiB, "
-            f"saved in {each.save_seconds:.3f} s, read in {each.read_seconds:.3f} s; at the default interval "
-            f"{100 * each.share:.2f}% of a run, and two at each task's end",
+            f"saved in {each.save_seconds:.3f} s, read in {each.read_seconds:.3f} s. A run on {each.stream} "
+            f"whose steps all take the {each.step_seconds:.3f} s of one here trains for "
+            f"{each.training_seconds:.0f} s and makes {each.checkpoints}, two at the end of each of "
+            f"{each.tasks} tasks and others at least {DEFAULT_MINUTES:g} minutes apart: "
+            f"{100 * each.share:.2f}% of its training's time",
             highlight=False,
             soft_wrap=True,
         )

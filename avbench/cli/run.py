@@ -203,7 +203,7 @@ def run(
         "plugins": plugin or None,
     }  # fmt: skip
     from avbench import processes
-    from avbench.configuration import Layer, read_assignments, read_yaml
+    from avbench.configuration import Layer, read_assignments, read_settings
     from avbench.experiment import run_experiment
     from avbench.loggers import parse_kinds
     from avbench.record_files import log_folder
@@ -213,7 +213,7 @@ def run(
         [Layer("AVBENCH_DATA", {"data": os.environ["AVBENCH_DATA"]})] if "AVBENCH_DATA" in os.environ else []
     )
     if config is not None:
-        layers.append(read_yaml(config))
+        layers.append(read_settings(config))
     layers.append(read_assignments(assignments or []))
     layers.append(
         Layer("the command line", {key: value for key, value in given.items() if value is not None})

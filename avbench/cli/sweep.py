@@ -13,7 +13,6 @@ from avbench.errors import InputError, RunError, did_you_mean
 
 if TYPE_CHECKING:
     from avbench.sweep.local import Slots
-    from avbench.sweep.plan import SweepRun
     from avbench.sweep.state import RunState
     from avbench.sweep.worker import RunOptions
 
@@ -74,8 +73,9 @@ def sweep(
     """Make every run of a grid: methods x streams x seeds x settings.
 
     What is finished is not repeated, what was stopped goes on from its checkpoint, and what another process
-    makes is waited for: after any stop, give the same command again. A run that fails does not stop the
-    others; its traceback is in its record, and the sweep ends with code 1 and a list.
+    makes is waited for, and what Slurm has in its queue is left to it: after any stop, give the same command
+    again. A run that fails does not stop the others; its traceback is in its record, and the sweep ends with
+    code 1 and a list.
 
     Examples:
 
@@ -112,14 +112,36 @@ def sweep(
     named = {"plugins": plugin or None, "data": data or os.environ.get("AVBENCH_DATA"), "device": device}
     shared |= {key: value for key, value in named.items() if value is not None}
     runs = plan_sweep(grids, below=[Layer("the command line", shared)])
+    devices = {each.plan.config.device for each in runs}
+    if not devices <= {"cpu", "cuda:0"}:
+        raise InputError(
+            f"device {max(devices)}: a sweep gives each run a GPU of its own; give cuda, and choose GPUs "
+            "with CUDA_VISIBLE_DEVICES"
+        )
     # A grid may say otherwise than --threads; who makes room for a run makes it for the largest.
     threads = max(each.plan.config.threads for each in runs)
+    states = states_of(runs, results)
+    _ask_slurm(states, on)
     if dry_run:
-        _show_plan(runs, results, jobs=jobs, threads=threads)
+        _show_plan(states, results, jobs=jobs, threads=threads)
         return
     options = RunOptions(checkpoint_minutes, parse_kinds(log) if log else ())
-    states = states_of(runs, results)
     _make(states, results, on=on, jobs=jobs, threads=threads, slurm=slurm or [], options=options)
+
+
+def _ask_slurm(states: list[RunState], on: str) -> None:
+    """Mark what is in Slurm's queue, which is left to it wherever the others are made."""
+    from avbench.sweep.slurm_queue import mark_queued
+
+    try:
+        mark_queued(states)
+    except RunError as error:
+        if on == "slurm":
+            raise
+        # No harm is done where one is queued all the same: its job finds the run held, or finished.
+        Console(stderr=True).print(
+            f"{error}. They are not left to it.", style="yellow", soft_wrap=True, markup=False
+        )
 
 
 def _make(
@@ -173,26 +195,18 @@ def _slots(states: list[RunState], jobs: int | None, threads: int) -> Slots:
     from avbench.devices import cores, gpus
     from avbench.sweep.local import default_slots
 
-    used = {each.run.plan.config.device for each in states}
-    if not used <= {"cpu", "cuda:0"}:
-        raise InputError(
-            f"device {max(used)}: a sweep gives each run a GPU of its own; give cuda, and choose GPUs with "
-            "CUDA_VISIBLE_DEVICES"
-        )
-    found = gpus() if "cuda:0" in used else []
+    found = gpus() if any(each.run.plan.config.device == "cuda:0" for each in states) else []
     return default_slots(jobs, gpus=found, cores=cores(), threads=threads)
 
 
-def _show_plan(runs: list[SweepRun], results: Path, *, jobs: int | None, threads: int) -> None:
+def _show_plan(states: list[RunState], results: Path, *, jobs: int | None, threads: int) -> None:
     from rich.table import Table
 
     from avbench.progress import clock
     from avbench.record_files import read_records
     from avbench.sweep.estimates import Estimator, clips_to_render
-    from avbench.sweep.state import states_of
 
     console = Console(highlight=False)
-    states = states_of(runs, results)
     estimator = Estimator(read_records(results))
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "state", "time", "by"):
@@ -200,8 +214,8 @@ def _show_plan(runs: list[SweepRun], results: Path, *, jobs: int | None, threads
     left: list[float] = []
     checkpoints = [0]
     for each in states:
-        if each.state == "done":
-            table.add_row(each.run.label, each.state, "", "")
+        if each.state in ("done", "queued"):
+            table.add_row(each.run.label, each.state, "", each.note)
             continue
         needed = estimator.of(each.run.plan)
         left.append(needed.seconds)

@@ -1,8 +1,8 @@
 """How a run is saved on its way and goes on after a stop, to the same result bit for bit.
 
 A checkpoint holds the training (`avbench.resume.training_state`) and the findings so far. It is made between
-two steps every few minutes, after the training of a task, after its measurement, and when the user stops the
-run.
+two steps every few minutes, after the training of a task, after its measurement, and when the user or a
+cluster stops the run.
 """
 
 from __future__ import annotations
@@ -64,10 +64,12 @@ class Checkpointer:
         self._cost = 0.0
 
     def on_step(self, report: StepReport) -> None:
-        """Save if it is time, or if the user stops the run, which ends here then."""
+        """Save if it is time or asked for, or if the run is to stop, which ends here then."""
         if processes.anywhere(self._interruption.requested):
             self.save(in_task=True)
             self._interruption.check()
+        if self._interruption.asks_to_save():
+            self.save(in_task=True)
         if self._minutes is not None:
             waited = time.perf_counter() - self._saved_at
             due = self._minutes == 0 or waited >= max(60 * self._minutes, self._cost / LARGEST_SHARE)

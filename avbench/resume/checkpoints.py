@@ -6,8 +6,9 @@ A checkpoint is a folder with a number, later ones higher:
     <folder>/<number>/checkpoint.json   what it is of, and length and checksum of state.pt
 
 Both are written into a folder beside it, flushed to the disk, and renamed into place together; the last two
-are kept. Of several processes that make a run each writes its own state, state-<rank>.pt, and the checkpoint
-takes its place when all have: it is whole where every process finds its own so.
+that are whole, as far as is known, are kept. Of several processes that make a run each writes its own state,
+state-<rank>.pt, and the checkpoint takes its place when all have: it is whole where every process finds its
+own so.
 
 Reading takes the newest whose checksum holds, with `torch.load(weights_only=True)`, which makes tensors and
 plain data only.
@@ -31,12 +32,14 @@ import xxhash
 
 from avbench import processes
 from avbench.errors import DataError, RunError
-from avbench.files import folder_to_disk
+from avbench.files import folder_to_disk, write_text
 
 Result = TypeVar("Result")
 
 KEPT = 2
 _ABOUT = "checkpoint.json"
+# Beside the two in a checkpoint that was passed over: says why. The next save removes it.
+_DAMAGE = "damage.txt"
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,8 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], about: Mapping[str, 
             f"the checkpoint {path} could not be written: {error}; free space and give the same command "
             "again, which goes on from the checkpoint before, or run without any (--no-checkpoints)"
         ) from error
-    for old in sorted(_numbers(folder))[:-KEPT] if first else []:
-        _remove(folder / f"{old:06d}")
+    if first:
+        _remove_old(folder)
     return path
 
 
@@ -121,6 +124,7 @@ def last_checkpoint(
 
     Raises:
         RunError: it was made by another number of processes.
+        DataError: a damaged one could not be marked, so that the next save takes it for none of the two.
     """
     for number in processes.of_first(sorted(_numbers(folder), reverse=True)):
         found, damage = None, ""
@@ -132,6 +136,8 @@ def last_checkpoint(
         if not damages:
             return found
         tell(f"{damages[0]}: passed over")
+        if processes.rank() == 0:
+            write_text(folder / f"{number:06d}" / _DAMAGE, damages[0], "the note in the damaged checkpoint")
     return None
 
 
@@ -180,6 +186,14 @@ def remove_checkpoints(folder: Path) -> None:
     shutil.rmtree(folder.with_name(f".{folder.name}.part"), ignore_errors=True)
     if folder.is_dir():
         _remove(folder)
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove all checkpoints but the last two, and those known to be damaged, which are none of the two."""
+    paths = [folder / f"{number:06d}" for number in sorted(_numbers(folder))]
+    damaged = [path for path in paths if (path / _DAMAGE).exists()]
+    for old in [*damaged, *[path for path in paths if path not in damaged][:-KEPT]]:
+        _remove(old)
 
 
 class _NotWrittenError(Exception):

@@ -1,11 +1,13 @@
 """A sweep on Ray: a local cluster, or the one that RAY_ADDRESS names; results lie on a shared disk.
 
-A run whose worker or node is lost is tried again and goes on from its checkpoint. Needs `avbench[ray]`.
+A run whose worker or node is lost, or is asked to end, is tried again and goes on from its checkpoint. Needs
+`avbench[ray]`.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,7 @@ def _submitted(
     for state in states:
         # One that another process makes is waited for there: its lock would refuse it.
         if state.state == "waiting":
-            remote = ray.remote(num_cpus=threads, num_gpus=_gpus(state), max_retries=RETRIES)(make_run)
+            remote = ray.remote(num_cpus=threads, num_gpus=_gpus(state), max_retries=RETRIES)(_make_or_end)
             yield (
                 remote.remote(
                     settings_anywhere(state.run.settings),
@@ -99,6 +101,21 @@ def _submitted(
                 ),
                 state,
             )
+
+
+def _make_or_end(settings: dict[str, Any], results: str, log: str, options: RunOptions) -> str:
+    """Make a run in a worker, see `make_run`; a worker that is asked to end does so when the run is saved.
+
+    For Ray it is a lost one then, whose run is tried again; an error would not be.
+    """
+    from avbench.experiment import RunInterruptedError
+
+    try:
+        return make_run(settings, results, log, options)
+    except RunInterruptedError:
+        # To Ray's own handler, which ends this worker.
+        signal.raise_signal(signal.SIGTERM)
+        raise
 
 
 def _wait(

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from avbench.configuration import Layer, raise_all
+from avbench.configuration import Layer, is_of_settings, raise_all, read_yaml
 from avbench.errors import InputError
 from avbench.planning import PlannedRun, plan_run
 from avbench.resolving import resolve
@@ -54,16 +54,9 @@ def read_grids(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: the file is missing, or holds no grids.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {error}") from error
+    content = read_yaml(path, str(path))
     grids = content if isinstance(content, list) else [content]
-    if not grids or not all(
-        isinstance(grid, dict) and grid and all(isinstance(key, str) for key in grid) for grid in grids
-    ):
+    if not grids or not all(grid and is_of_settings(grid) for grid in grids):
         raise InputError(f"{path}: wanted `setting: value` or `setting: [values]` lines, or a list of such")
     return grids
 

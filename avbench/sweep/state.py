@@ -16,7 +16,7 @@ from avbench.resume.checkpointing import checkpoint_folder
 from avbench.resume.checkpoints import any_checkpoint
 from avbench.sweep.plan import SweepRun
 
-State = Literal["waiting", "running", "elsewhere", "done", "failed"]
+State = Literal["waiting", "queued", "running", "elsewhere", "done", "failed"]
 
 
 @dataclass
@@ -26,7 +26,8 @@ class RunState:
     Attributes:
         run: what it is.
         record, log: where its record and its messages are.
-        state: "elsewhere" is a run that another process holds.
+        state: "elsewhere" is a run that another process holds, "queued" one that Slurm has in its queue
+            (`avbench.sweep.slurm_queue`), and is left to it.
         note: how far it is, or why it failed.
         record_before: when the record there was written as the run was started, in nanoseconds; None where
             there was none. One that is no newer tells of an earlier attempt.

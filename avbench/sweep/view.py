@@ -15,7 +15,14 @@ from rich.table import Table
 from avbench.progress import clock, say
 from avbench.sweep.state import RunState, State
 
-_STYLES = {"done": "green", "failed": "bold red", "running": "bold", "elsewhere": "cyan", "waiting": "dim"}
+_STYLES = {
+    "done": "green",
+    "failed": "bold red",
+    "running": "bold",
+    "elsewhere": "cyan",
+    "queued": "cyan",
+    "waiting": "dim",
+}
 # On a terminal: so many waiting and finished runs beside those that are made.
 _SHOWN = 6
 
@@ -23,7 +30,7 @@ _SHOWN = 6
 def summary(states: Sequence[RunState]) -> str:
     """Return in a line how many runs are in which state."""
     counts = Counter(each.state for each in states)
-    names: tuple[State, ...] = ("done", "running", "elsewhere", "waiting", "failed")
+    names: tuple[State, ...] = ("done", "running", "elsewhere", "queued", "waiting", "failed")
     return ", ".join(f"{counts[name]} {name}" for name in names if counts[name] or name in ("done", "failed"))
 
 
@@ -55,7 +62,7 @@ class SweepView:
             return
         for each in states:
             if self._told.get(each.record, "waiting") != each.state:
-                note = f": {each.note}" if each.state == "failed" else ""
+                note = f": {each.note}" if each.state in ("failed", "queued") else ""
                 say(self.console, f"{each.state:9} {each.run.label}{note} ({summary(states)})")
             self._told[each.record] = each.state
 

@@ -13,6 +13,7 @@ from avbench.errors import AvbenchError
 
 if TYPE_CHECKING:
     from avbench.loggers import Kind
+    from avbench.resume.interruption import Preemption
 
 # As for a single run: see avbench.resume.checkpointing, which is not imported for it.
 DEFAULT_MINUTES = 5.0
@@ -37,20 +38,31 @@ class RunOptions:
         return [*saving, *(["--log", ",".join(self.track)] if self.track else [])]
 
 
-def make_run(settings: dict[str, Any], results: str, log: str, options: RunOptions) -> str:
+def make_run(
+    settings: dict[str, Any],
+    results: str,
+    log: str,
+    options: RunOptions,
+    *,
+    preemption: Preemption | None = None,
+) -> str:
     """Make the run that `settings` describe, or go on with it; return "" or why it failed, in a line.
 
     An error is returned, not raised: it would be the same on another machine. What is worth another try
-    is a process that died, and that returns nothing.
+    is a process that died, which returns nothing, or that was asked to end.
 
     Args:
         settings: as in a configuration file; paths are absolute.
         results: folder of all results, on a disk that all machines share.
         log: file for its messages.
         options: how it is made.
+        preemption: see `avbench.experiment.run_experiment`.
+
+    Raises:
+        RunInterruptedError: the process was asked to end; the run is saved.
     """
     from avbench.configuration import Layer
-    from avbench.experiment import run_experiment
+    from avbench.experiment import RunInterruptedError, run_experiment
     from avbench.resolving import resolve
 
     Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -63,8 +75,12 @@ def make_run(settings: dict[str, Any], results: str, log: str, options: RunOptio
                 results=Path(results),
                 checkpoint_minutes=options.checkpoint_minutes,
                 log=options.track,
+                preemption=preemption,
                 console=console,
             )
+        except RunInterruptedError as error:
+            console.print(str(error), markup=False)
+            raise
         except AvbenchError as error:
             console.print(f"Error: {error}", markup=False)
             return str(error).strip().splitlines()[0]

@@ -30,7 +30,14 @@ def test_it_measures_everything_at_its_smallest(run, tmp_path):
     assert 25 < saved["bytes"] / 2**20 < 40
     assert saved["save_seconds"] > 0
     assert saved["read_seconds"] > 0
-    assert 0 < saved["share"] <= 0.02
+    # The default stream of rendered clips, two checkpoints a task at least.
+    assert (saved["stream"], saved["tasks"]) == ("vggsound-stream", 8)
+    assert saved["checkpoints"] >= 16
+    # 400 clips a task, in 13 batches of 32 at most, six epochs.
+    assert saved["training_seconds"] == pytest.approx(8 * 13 * 6 * saved["step_seconds"])
+    spent = saved["checkpoints"] * saved["save_seconds"]
+    assert saved["share"] == pytest.approx(spent / saved["training_seconds"])
+    assert f"{100 * saved['share']:.2f}% of its training's time" in " ".join(result.output.split())
     assert [each.name for each in tmp_path.iterdir()] == ["bench.json"]
     assert found["environment"]["hardware"]
 

@@ -87,6 +87,7 @@ def test_a_sweep_ends_with_code_1_and_a_list_of_what_failed(call, tiny_stream, t
         (["-s", "er", "--on", "raay"], "did you mean ray"),
         (["-s", "er", "--slurm", "time=3"], "--slurm is for --on slurm"),
         (["-s", "er", "--log", "csw"], "did you mean csv"),
+        (["-s", "er", "--on", "slurm", "--jobs", "2"], "up to the cluster (slurm)"),
         (["missing.yaml"], "missing.yaml: No such file"),
         (["missing.yaml", "-s", "er"], "not both"),
     ],
@@ -95,4 +96,22 @@ def test_mistakes_are_said_before_anything_runs(call, tmp_path, arguments, wante
     result = call(*arguments)
     assert isinstance(result.exception, InputError), result.output
     assert wanted in str(result.exception)
+    assert not (tmp_path / "results").exists()
+
+
+def test_how_many_runs_go_at_a_time_is_up_to_a_cluster_that_is_there(call, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    result = call("-s", "er", "--on", "ray", "--jobs", "2")
+    assert isinstance(result.exception, InputError), result.output
+    assert "--jobs is for this machine" in str(result.exception)
+    assert "up to the cluster (ray)" in str(result.exception)
+
+
+@pytest.mark.parametrize("on", ["here", "ray", "slurm"])
+def test_one_gpu_for_all_runs_is_refused(call, tmp_path, monkeypatch, on) -> None:
+    # A machine of two GPUs, of which nothing is asked but how many there are.
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    result = call("-s", "er", "--device", "cuda:1", "--on", on)
+    assert isinstance(result.exception, InputError), result.output
+    assert "device cuda:1: a sweep gives each run a GPU of its own; give cuda" in str(result.exception)
     assert not (tmp_path / "results").exists()

@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from avbench.record_files import read_records
 from avbench.records import comparable
@@ -59,6 +62,13 @@ print(json.dumps({"killed": killed}))
 """
 
 
+def exhibits(results: Path) -> dict[str, NDArray[Any]]:
+    """Return what the one run in `results` left for pictures: arrays by name, and their header."""
+    (path,) = (results / "runs").glob("*/*/*.exhibits.npz")
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
 @pytest.mark.parametrize(
     ("strategy", "kills"), [("avcl", 8), ("cls-er", 3), ("ewc", 3)], ids=["avcl", "cls-er", "ewc"]
 )
@@ -75,6 +85,11 @@ def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path: Path, tiny_str
     (whole,), (killed,) = read_records(tmp_path / "whole"), read_records(tmp_path / "killed")
     assert comparable(killed) == comparable(whole)
     assert killed.finished
+    of_whole, of_killed = exhibits(tmp_path / "whole"), exhibits(tmp_path / "killed")
+    assert list(of_killed) == list(of_whole)
+    for name, array in of_whole.items():
+        assert of_killed[name].dtype == array.dtype, name
+        assert of_killed[name].tobytes() == array.tobytes(), name
     # It went on as often as a kill came after a first checkpoint; the record counts what came into it.
     assert len(killed.timing.resumed) <= done.stderr.count("Going on where this run stopped") <= kills
     assert not list((tmp_path / "killed" / "checkpoints").glob("*/*/*"))

@@ -99,6 +99,22 @@ def test_a_damaged_one_is_passed_over_and_told(tmp_path, told, damage) -> None:
     assert save_checkpoint(tmp_path, state(9), {}).name == "000003"
 
 
+def test_the_next_save_keeps_the_good_one_and_not_the_damaged(tmp_path, told) -> None:
+    for number in range(2):
+        save_checkpoint(tmp_path, state(number), {})
+    flip_a_bit(tmp_path / "000002")
+    assert last_checkpoint(tmp_path, tell=told.append) is not None
+    # As long as nothing is saved, nothing is removed.
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["000001", "000002"]
+    newest = save_checkpoint(tmp_path, state(9), {})
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["000001", "000003"]
+    # So that there is one to go on from where the newest is damaged as well.
+    flip_a_bit(newest)
+    found = last_checkpoint(tmp_path, tell=told.append)
+    assert found is not None
+    assert found.state["weights"][0] == 0
+
+
 def test_a_half_written_one_is_not_seen_and_cleared_away(tmp_path, told) -> None:
     save_checkpoint(tmp_path, state(0), {})
     half = tmp_path / ".000002.part"

@@ -86,7 +86,7 @@ def test_a_killed_run_is_told_and_goes_on_with_the_same_command(sweep, tmp_path)
     def kill(states) -> None:
         folder = tmp_path / "results" / "checkpoints"
         lock = states[0].record.with_name(f".{states[0].record.name}.lock")
-        if is_held(states[0].record) and list(folder.glob("*/*/*/*/state.pt")):
+        if is_held(states[0].record) and list(folder.glob("*/*/*/[0-9]*/state.pt")):
             os.kill(int(re.findall(r"process (\d+)", lock.read_text())[0]), signal.SIGKILL)
 
     (killed,) = sweep(LONG, kill)
@@ -101,7 +101,7 @@ def test_ctrl_c_stops_the_runs_and_they_go_on(sweep, tmp_path) -> None:
     seen: list[RunState] = []
 
     def stop(states) -> None:
-        saved = list((tmp_path / "results" / "checkpoints").glob("*/*/*/*/state.pt"))
+        saved = list((tmp_path / "results" / "checkpoints").glob("*/*/*/[0-9]*/state.pt"))
         # Once: it is shown again while the runs are stopping, and a second Ctrl-C kills them.
         if saved and not seen:
             seen[:] = states

@@ -46,16 +46,18 @@ class Randomness:
         self._torch: dict[str, torch.Generator] = {}
         self._numpy: dict[str, np.random.Generator] = {}
         self._common: set[str] = set()
+        # Names of generators made from a seed of this process alone.
+        self._own: set[str] = set()
 
     def common(self, name: str) -> None:
         """Declare that the generators called `name` give the same numbers in all processes of a run.
 
-        All must then draw equally often from them.
+        All must then draw equally often from them. One that was loaded goes on from where it was.
 
         Raises:
-            RunError: numbers that differ were drawn already.
+            RunError: it was made before, from a seed that differs between processes.
         """
-        if name not in self._common and (name in self._torch or name in self._numpy):
+        if name in self._own:
             raise RunError(
                 f"the random generator {name!r} was used before it was declared common to all processes"
             )
@@ -74,8 +76,10 @@ class Randomness:
         return self._numpy[name]
 
     def _seed(self, kind: str, name: str) -> int:
-        common = self.process == 0 or name in self._common or name.startswith(_COMMON)
-        return derive_seed(self.seed, kind, name, *(() if common else (f"process {self.process}",)))
+        if name not in self._common and not name.startswith(_COMMON):
+            self._own.add(name)
+        own = (f"process {self.process}",) if self.process and name in self._own else ()
+        return derive_seed(self.seed, kind, name, *own)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all generators used so far: tensors and plain data only."""
@@ -98,6 +102,7 @@ class Randomness:
         for name in self._numpy.keys() | state["numpy"].keys():
             fresh_bits = np.random.PCG64(self._seed("numpy", name)).state
             self.numpy(name).bit_generator.state = state["numpy"].get(name, fresh_bits)
+        self._own -= state["torch"].keys() | state["numpy"].keys()
 
     @contextmanager
     def undisturbed(self, *names: str) -> Iterator[None]:
@@ -119,7 +124,7 @@ class Randomness:
 
         For looking at what a method would do next: what it draws there is drawn again in training.
         """
-        before = self.state_dict()
+        before, own = self.state_dict(), set(self._own)
         try:
             yield
         finally:
@@ -127,3 +132,4 @@ class Randomness:
                 for name in made.keys() - known.keys():
                     del made[name]
             self.load_state_dict(before)
+            self._own = own

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from avbench.errors import RunError
 from avbench.randomness import Randomness, derive_seed
 
 
@@ -131,3 +132,25 @@ def test_all_generators_can_be_given_back():
     # In place: who holds a generator goes on with it.
     assert (randomness.torch("masking"), randomness.numpy("masking")) == held
     assert draws(randomness, "masking") == looked_at
+
+
+def test_what_is_common_is_drawn_alike_by_all_processes_and_may_be_loaded() -> None:
+    first, second = Randomness(3), Randomness(3, process=1)
+    for each in (first, second):
+        each.common("moves")
+    begun = draws(first, "moves")
+    assert draws(second, "moves") == begun
+    assert draws(first, "masking") != draws(second, "masking")
+    again = Randomness(3, process=1)
+    again.load_state_dict(second.state_dict())
+    again.common("moves")
+    assert draws(again, "moves") == draws(first, "moves") != begun
+    assert draws(again, "masking") == draws(second, "masking")
+
+
+def test_what_each_process_drew_for_itself_cannot_become_common() -> None:
+    for process in (0, 1):
+        randomness = Randomness(3, process=process)
+        randomness.numpy("moves")
+        with pytest.raises(RunError, match="'moves' was used before it was declared common"):
+            randomness.common("moves")

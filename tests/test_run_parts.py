@@ -34,10 +34,17 @@ def test_a_method_that_trains_on_all_at_once_has_one_experience_of_all_tasks(tin
     assert parts.header["tasks"] == ["first", "second"]
 
 
-def test_several_processes_make_no_run_of_a_method_that_is_for_one(tiny_stream, monkeypatch) -> None:
+def test_several_processes_make_no_run_of_a_method_that_is_for_one(
+    tiny_stream, monkeypatch, tmp_path
+) -> None:
     monkeypatch.setattr(processes, "count", lambda: 2)
-    with pytest.raises(InputError, match="agem is not made for several processes"):
-        prepared(tiny_stream, strategy="agem")
+    theirs = tmp_path / "theirs.py"
+    theirs.write_text(
+        "from avbench.method import Method\n\nclass Theirs(Method):\n"
+        '    """Do nothing."""\n\n    paper = "none"\n'
+    )
+    with pytest.raises(InputError, match="theirs is not made for several processes"):
+        prepared(tiny_stream, strategy="theirs", plugins=[*tiny_stream["plugins"], str(theirs)])
 
 
 def test_another_plugin_of_the_same_name_is_another_run(go, tiny_stream, tmp_path) -> None:

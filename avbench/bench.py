@@ -3,7 +3,7 @@
 Speeds depend on the machine and on what else it does; what carries over are ratios. So every method is timed
 in turns with a bare PyTorch loop over the same model and the same batch, without Avalanche or any method, in
 the same process; medians over the turns are compared. Loading of clips is measured apart
-(`avbench.bench_store`).
+(`avbench.bench_store`), and what methods do at a task's end is no part of a step.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def method_speed(
     batch = made_up_clips(geometry, batch_size, device)
     steps = {
         "method": _training(make_method(), backbone, settings, batch, device),
-        "bare": _bare_loop(backbone, settings, batch, device),
+        "bare": _timed(_bare_loop(backbone, settings, batch, device)),
     }
     seconds = _in_turns(steps, effort)
     speed = {name: batch_size / value for name, value in seconds.items()}
@@ -159,18 +159,28 @@ def selection_cost(
             # Waits for the device, as the step does that reads its loss.
             chosen.video[0, 0, 0].item()
 
-    seconds = _in_turns({"selection": select}, effort)["selection"]
+    seconds = _in_turns({"selection": _timed(select)}, effort)["selection"]
     return SelectionCost(backbone, len(clips), 1000 * seconds, seconds / step_seconds)
 
 
 def _training(
     method: Method, backbone: str, settings: TrainingSettings, batch: ClipBatch, device: torch.device | str
-) -> Callable[[int], None]:
-    """The project's own training loop, Avalanche's hooks and all, over the same batch again and again."""
+) -> Callable[[int], float]:
+    """The project's own training loop, Avalanche's hooks and all, over the same batch again and again.
+
+    Each call is a task, so that methods which set something aside at a task's end have it from the second
+    on. Its seconds are those of its steps, as a run's record has them.
+    """
     strategy = untrained_strategy(
         method, BACKBONES[backbone], batch.geometry, settings, device, make_loader=_batches
     )
-    return lambda steps: strategy.train(SimpleNamespace(dataset=[batch] * steps))
+
+    def train(steps: int) -> float:
+        before = strategy.time.loading + strategy.time.computing
+        strategy.train(SimpleNamespace(dataset=[batch] * steps))
+        return strategy.time.loading + strategy.time.computing - before
+
+    return train
 
 
 def _batches(experience: Any) -> Any:
@@ -205,14 +215,21 @@ def _bare_loop(
     return train
 
 
-def _in_turns(loops: dict[str, Callable[[int], None]], effort: Effort) -> dict[str, float]:
+def _timed(loop: Callable[[int], None]) -> Callable[[int], float]:
+    def timed(steps: int) -> float:
+        started = time.perf_counter()
+        loop(steps)
+        return time.perf_counter() - started
+
+    return timed
+
+
+def _in_turns(loops: dict[str, Callable[[int], float]], effort: Effort) -> dict[str, float]:
     """Median seconds per step of each loop; the loops take turns, so that a busy machine hits all alike."""
     for loop in loops.values():
         loop(effort.steps + 1)
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(effort.turns):
         for name, loop in loops.items():
-            started = time.perf_counter()
-            loop(effort.steps)
-            seconds[name].append((time.perf_counter() - started) / effort.steps)
+            seconds[name].append(loop(effort.steps) / effort.steps)
     return {name: statistics.median(values) for name, values in seconds.items()}

@@ -114,6 +114,12 @@ def at_defaults(records: Sequence[RunRecord]) -> list[RunRecord]:
     return [record for record in records if record.identity in kept]
 
 
+def left_out(comparison: Comparison, whole: Comparison) -> list[str]:
+    """Return the labels of the entries of `whole` that `comparison`, one of some of its records, has not."""
+    there = {entry.identity for entry in comparison.entries}
+    return [entry.label for entry in whole.entries if entry.identity not in there]
+
+
 def _name(record: RunRecord) -> str:
     return f"{record.scenario}-{record.source}-{record.backbone}"
 

@@ -44,6 +44,8 @@ _STYLE: Any = {
     "svg.hashsalt": "avbench",
 }
 _DOTS_PER_INCH = 200
+# Inches of a figure's height that are there for its legend.
+_LEGEND_HEIGHT = 0.6
 
 
 def new_figure(
@@ -82,10 +84,23 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def legend_below(figure: Figure, axes: Any, columns: int) -> None:
-    """Put the legend of what is in `axes` below the whole figure."""
+    """Put the legend of what is in `axes` below the whole figure, which grows where it is a long one.
+
+    It has at most so many columns, and fewer where they would be wider than the figure.
+    """
     handles, labels = axes.get_legend_handles_labels()
-    ncols = min(columns, len(labels))
-    figure.legend(handles, labels, loc="outside lower center", ncols=ncols, frameon=False, fontsize=8)
+    legend = None
+    for number in range(min(columns, len(labels)), 0, -1):
+        if legend is not None:
+            legend.remove()
+        legend = figure.legend(
+            handles, labels, loc="outside lower center", ncols=number, frameon=False, fontsize=8
+        )
+        if legend.get_window_extent().width <= figure.bbox.width:
+            break
+    if legend is not None:
+        needed = legend.get_window_extent().height / figure.dpi
+        figure.set_figheight(figure.get_figheight() + max(0.0, needed - _LEGEND_HEIGHT))
 
 
 def error_bars(scores: Sequence[Estimate]) -> list[list[float]]:

@@ -52,6 +52,23 @@ def test_every_figure_names_the_rendered_clips(comparison):
     assert all("rendered clips" in words(figure) for figure in figures)
 
 
+def test_no_legend_is_wider_than_its_figure_and_none_takes_the_place_of_the_axes(make_record):
+    records = [
+        make_record(f"a-method-with-a-name-{number}", options={"weight": weight, "another_option": True})
+        for number in range(12)
+        for weight in (0.5, 1.0)
+    ]
+    (many,) = comparisons(records)
+    for draw in (plots.accuracy_against_memory, plots.forgetting_curves):
+        figure = draw(many)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        assert len(legend.get_texts()) == 24
+        assert legend.get_window_extent().x0 >= 0
+        assert legend.get_window_extent().x1 <= figure.bbox.width
+        assert min(axes.get_window_extent().height for axes in figure.axes) > 1.0 * figure.dpi
+
+
 def test_the_same_records_give_the_same_bytes(comparison, tmp_path):
     first = save(plots.memory_by_kind(comparison), tmp_path / "first")
     second = save(plots.memory_by_kind(comparison), tmp_path / "second")

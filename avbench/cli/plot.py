@@ -19,6 +19,10 @@ def plot(
         Path | None, typer.Option(help="Folder for the figures; RESULTS/plots by default.")
     ] = None,
     scenario: Annotated[str | None, typer.Option(help="Only records of this scenario.")] = None,
+    defaults: Annotated[
+        bool,
+        typer.Option("--defaults", help="Only methods at the defaults of their options; others are named."),
+    ] = False,
 ) -> None:
     """Draw all runs in a folder of results, each figure as PNG and PDF.
 
@@ -35,12 +39,17 @@ def plot(
     if not results.is_dir():
         raise InputError(f"there is no folder of results {results}: name it, or make runs with avbench run")
     # Imported here: the command line's help does not wait for matplotlib.
-    from avbench.comparison import comparisons
+    from avbench.comparison import at_defaults, comparisons, left_out
     from avbench.exhibits.figures import write_exhibit_figures
     from avbench.plots import write_plots
     from avbench.record_files import read_records
 
-    for comparison in comparisons(read_records(results, scenario=scenario)):
+    records = read_records(results, scenario=scenario)
+    everything = comparisons(records)
+    shown = comparisons(at_defaults(records)) if defaults else everything
+    for comparison, whole in zip(shown, everything, strict=True):
+        if missing := left_out(comparison, whole):
+            typer.echo(f"{comparison.title}: left out {', '.join(missing)}", err=True)
         folder = out or results / "plots"
         for path in write_plots(comparison, folder) + write_exhibit_figures(comparison, results, folder):
             typer.echo(path)

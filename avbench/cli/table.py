@@ -44,7 +44,7 @@ def show_table(
 
         avbench table results --forgetting published
     """
-    from avbench.comparison import at_defaults, comparisons
+    from avbench.comparison import at_defaults, comparisons, left_out
     from avbench.record_files import read_records
     from avbench.table_formats import FORMATS, write_tables
     from avbench.table_notes import FORGETTING
@@ -61,11 +61,10 @@ def show_table(
     records = read_records(results, scenario=scenario)
     everything = comparisons(records)
     shown = comparisons(at_defaults(records)) if defaults else everything
-    tables = []
-    for comparison, whole in zip(shown, everything, strict=True):
-        rows = {entry.identity for entry in comparison.entries}
-        left_out = [entry.label for entry in whole.entries if entry.identity not in rows]
-        tables.append(table(comparison, forgetting=FORGETTING[forgetting], left_out=left_out))
+    tables = [
+        table(comparison, forgetting=FORGETTING[forgetting], left_out=left_out(comparison, whole))
+        for comparison, whole in zip(shown, everything, strict=True)
+    ]
     text = write_tables(tables, FORMATS[form])
     if out is None:
         typer.echo(text, nl=False)

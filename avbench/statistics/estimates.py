@@ -70,7 +70,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def interval_words(counts: Iterable[int]) -> str:
     """Return what a caption says of the intervals of means over so many seeds."""
-    words = "95% t interval over seeds (one seed shows none"
+    words = "95% t interval over seeds (none for one seed, or where all seeds agree"
     if any(count >= BOOTSTRAP_FROM for count in counts):
         words += f"; from {BOOTSTRAP_FROM} on, [low, high] of a BCa bootstrap"
     return words + ")"

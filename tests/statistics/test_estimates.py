@@ -72,5 +72,5 @@ def test_equal_values_have_an_interval_without_width(count):
 
 
 def test_captions_speak_of_the_bootstrap_where_there_is_one():
-    assert interval_words([1, 3]) == "95% t interval over seeds (one seed shows none)"
+    assert interval_words([1, 3]) == "95% t interval over seeds (none for one seed, or where all seeds agree)"
     assert f"from {BOOTSTRAP_FROM} on, [low, high]" in interval_words([3, BOOTSTRAP_FROM])

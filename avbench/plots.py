@@ -85,7 +85,7 @@ def memory_by_kind(comparison: Comparison) -> Figure | None:
     axes.set_yticks(places, [entry.label for entry in entries])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.margins(x=0.1)
+    axes.margins(x=0.1, y=0.02)
     axes.set_xlabel("MiB")
     figure.suptitle(f"Memory by kind\n{comparison.title}", fontsize=10)
     legend_below(figure, axes, 2)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -130,13 +132,18 @@ def bench(
 def _save(folder: Path, backbone: str, turns: int, device: str) -> CheckpointCost:
     from avbench.bench_checkpoints import checkpoint_cost
     from avbench.registry import catalogue
+
+    make = _at_defaults(catalogue("strategy").get(_REHEARSING).cls, backbone)
+    return checkpoint_cost(_REHEARSING, make, folder, backbone=backbone, turns=turns, device=device)
+
+
+def _at_defaults(method: type[Method], backbone: str) -> Callable[[], Method]:
+    """What makes a method as a run with this backbone does: some defaults go with its size."""
     from avbench.settings import STRATEGY_OPTIONS
 
-    cls: type[Method] = catalogue("strategy").get(_REHEARSING).cls
-    # The one option it has; for a small backbone its memory is smaller.
-    memory = {name: value for name, value in STRATEGY_OPTIONS[backbone].items() if name == "capacity"}
-    return checkpoint_cost(
-        _REHEARSING, lambda: cls(**memory), folder, backbone=backbone, turns=turns, device=device
+    own = {option.name for option in method.options()}
+    return partial(
+        method, **{name: value for name, value in STRATEGY_OPTIONS[backbone].items() if name in own}
     )
 
 
@@ -162,7 +169,14 @@ def _train(
     names = sorted(found.plugins) if strategy == "all" else [name.strip() for name in strategy.split(",")]
     classes = {name: found.get(name).cls for name in names}
     speeds = [
-        method_speed(name, cls, backbone=backbone, batch_size=size, effort=effort, device=device)
+        method_speed(
+            name,
+            _at_defaults(cls, backbone),
+            backbone=backbone,
+            batch_size=size,
+            effort=effort,
+            device=device,
+        )
         for name, cls in classes.items()
     ]
     costs = [

@@ -4,8 +4,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from avbench.cli.bench import bench
+from avbench.cli.bench import _at_defaults, bench
 from avbench.errors import InputError
+from avbench.registry import catalogue
 
 
 @pytest.fixture
@@ -40,6 +41,11 @@ def test_it_measures_everything_at_its_smallest(run, tmp_path):
     assert f"{100 * saved['share']:.2f}% of its training's time" in " ".join(result.output.split())
     assert [each.name for each in tmp_path.iterdir()] == ["bench.json"]
     assert found["environment"]["hardware"]
+
+
+def test_methods_are_made_as_runs_with_the_backbone_make_them():
+    cassle = catalogue("strategy").get("cassle").cls
+    assert [_at_defaults(cassle, backbone)().hidden for backbone in ("tiny", "base")] == [341, 2048]
 
 
 @pytest.mark.parametrize(

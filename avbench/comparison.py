@@ -114,6 +114,12 @@ def at_defaults(records: Sequence[RunRecord]) -> list[RunRecord]:
     return [record for record in records if record.identity in kept]
 
 
+def on_one_machine(comparison: Comparison) -> bool:
+    """Whether all finished runs were made on machines alike, so that their speeds may be compared."""
+    runs = [run for entry in comparison.entries for run in entry.runs]
+    return len({tuple(sorted(run.environment.hardware.items())) for run in runs}) <= 1
+
+
 def left_out(comparison: Comparison, whole: Comparison) -> list[str]:
     """Return the labels of the entries of `whole` that `comparison`, one of some of its records, has not."""
     there = {entry.identity for entry in comparison.entries}

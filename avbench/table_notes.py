@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from avbench.comparison import Comparison
+from avbench.comparison import Comparison, on_one_machine
 from avbench.statistics.estimates import interval_words
 
 Forgetting = Literal["standard", "published"]
@@ -58,10 +58,11 @@ def table_notes(comparison: Comparison, forgetting: Forgetting, left_out: Sequen
             entry.evaluates_copy for entry in entries
         ],
     }
+    where = "" if on_one_machine(comparison) else ", measured on different machines"
     costs = (
         "Memory: rehearsal memory and other state kept between steps; the peak of a training step counts "
         "parameters, gradients, optimiser state, other state, batch and activations. Clips/s: clips of the "
-        f"stream per second of training{_machines(comparison)}."
+        f"stream per second of training{where}."
     )
     return Notes(
         clips=(rendered,) if example.rendered else (),
@@ -69,10 +70,3 @@ def table_notes(comparison: Comparison, forgetting: Forgetting, left_out: Sequen
         marks=tuple(note for note, holds in marks.items() if any(holds)),
         costs=(costs,),
     )
-
-
-def _machines(comparison: Comparison) -> str:
-    machines = {
-        tuple(sorted(run.environment.hardware.items())) for entry in comparison.entries for run in entry.runs
-    }
-    return ", measured on different machines" if len(machines) > 1 else ""

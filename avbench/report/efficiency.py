@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from avbench.comparison import Comparison
+from avbench.comparison import Comparison, on_one_machine
 from avbench.figures import COLOURS, error_bars, new_figure
 from avbench.plots import accuracy_against_memory, memory_by_kind
 from avbench.published import published_costs
@@ -44,11 +44,19 @@ def _of_stream(study: Study, stream: Stream) -> list[Item]:
             records=records,
         )
     ]
-    figures = (
+    figures = [
         ("memory", "Memory by kind, mean over seeds", memory_by_kind(found)),
-        ("throughput", "Clips of the stream per second of training", _throughput(found)),
         ("accuracy-against-memory", "Accuracy against memory", accuracy_against_memory(found)),
-    )
+    ]
+    if on_one_machine(found):
+        figures.append(("throughput", "Clips of the stream per second of training", _throughput(found)))
+    else:
+        items.append(
+            Words(
+                "Throughput is not drawn: the runs were made on different machines, whose speeds are not "
+                "comparable. avbench bench times methods in turns on one."
+            )
+        )
     for name, caption, figure in figures:
         if figure is None:
             items.append(Words(f"{caption}: missing, no run here has measured what it needs."))

@@ -58,6 +58,18 @@ def test_costs_and_the_published_ones_are_two_tables(study: Any, run: Any) -> No
     assert not any("Zero-shot" in note for note in ours.notes)
 
 
+def test_throughput_is_drawn_where_all_runs_were_made_on_one_machine(study: Any, run: Any) -> None:
+    def stems(*records: Any) -> set[str]:
+        section = efficiency(study(list(records)))
+        found = {picture.stem.rpartition("-")[2] for picture in of(Picture, section)}
+        assert ("Throughput is not drawn" in told(section)) == ("throughput" not in found)
+        return found
+
+    other = Environment(versions={}, hardware={"processor": "another"}, device="cpu", commit=None, dirty=None)
+    assert stems(run("er"), run("avcl")) == {"memory", "throughput"}
+    assert stems(run("er"), run("avcl", environment=other)) == {"memory"}
+
+
 def test_all_methods_are_compared_with_the_papers(study: Any, run: Any) -> None:
     section = statistics(
         study([run(name, seed) for name in ("avcl", "er", "finetune") for seed in (0, 1, 2)])

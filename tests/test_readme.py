@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -87,6 +88,13 @@ def test_the_readme_s_table_is_that_of_the_records() -> None:
     assert len(lines) > 60
     for line in lines:
         assert line in README
+
+
+def test_the_readme_s_speeds_are_those_that_were_measured() -> None:
+    measured = json.loads((MEASURED / "bench.json").read_text(encoding="utf-8"))
+    assert {each["strategy"] for each in measured["training"]} == set(catalogue("strategy").plugins)
+    for each in measured["training"]:
+        assert f"| {each['strategy']} {each['ratio']:.2f} |" in README
 
 
 def test_the_tables_of_the_measured_runs_are_those_of_the_records() -> None:

@@ -114,4 +114,7 @@ def test_our_own_records_in_any_order(measured):
     # In each seed the ranks are those of so many methods.
     for of_seed in zip(*(each.ranks for each in ranked), strict=True):
         assert sum(of_seed) == len(ranked) * (len(ranked) + 1) / 2
-    assert ranked[-1].entry.name == "finetune"
+    assert [each.mean_rank for each in ranked] == sorted(each.mean_rank for each in ranked)
+    # What rehearses is above what does not, in every seed.
+    by_name = {each.entry.name: each for each in ranked}
+    assert max(by_name["er"].ranks) < min(by_name["finetune"].ranks)

@@ -192,9 +192,13 @@ def _run(
         raise
     finally:
         record = _keep(parts, findings, ending, path)
-        # Only now, since W&B may take minutes to send what it has; what fails there goes into the record.
+        # Only now, since W&B may take minutes to send what it has; what fails there goes into the record. Who
+        # preempts a run does not wait for that.
         noted = len(findings.notes)
-        tracking.close(finished=record.finished)
+        if interruption.preempted:
+            tracking.leave()
+        else:
+            tracking.close(finished=record.finished)
         if len(findings.notes) > noted:
             record = _keep(parts, findings, ending, path)
     if processes.rank() > 0:

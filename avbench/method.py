@@ -102,6 +102,8 @@ class Method(BaseSGDPlugin):
         over_processes: whether it is right where several processes make a run, each with its share of the
             clips and of the rehearsal memory. It is where all that it adds is a mean over clips, and what it
             keeps for all of them (teachers, importances) follows from parameters and summed gradients alone.
+            A mean over rehearsed clips is weighed by the clips that came in, which differs where a process
+            holds fewer clips than come to it.
             What else it needs of the others' clips it exchanges by `avbench.processes`; see
             `stand_by_forward`. Every class says it for itself.
     """
@@ -196,7 +198,9 @@ class Method(BaseSGDPlugin):
         self._attached_randomness().common(f"method/{name}")
         return self.numpy_generator(name)
 
-    # Of several processes, those without a clip in a micro-batch stand by while the others take theirs.
+    # Of several processes, those without a clip in a micro-batch stand by while the others take theirs. For
+    # them there are no other hooks: a method exchanges in `before_forward` and `before_backward`, which these
+    # two stand for, or once a step, in `before_update` and `after_update`, which all are called for.
 
     def stand_by_forward(self, strategy: Strategy) -> None:
         """Exchange what `before_forward` does, in a process without clips: called in its place.

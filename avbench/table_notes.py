@@ -24,13 +24,15 @@ class Notes:
     costs: tuple[str, ...]
 
 
-def table_notes(comparison: Comparison, forgetting: Forgetting, left_out: Sequence[str] = ()) -> Notes:
+def table_notes(
+    comparison: Comparison, forgetting: Forgetting, left_out: Sequence[str] | None = None
+) -> Notes:
     """Return what must be said of the table of `comparison`, with this definition of F.
 
     Args:
         comparison: of the table.
         forgetting: the definition.
-        left_out: labels of entries that the table might have and has not.
+        left_out: where only methods at their defaults are wanted, labels of the entries that are not.
     """
     example, entries = comparison.example, comparison.entries
     chance = ", ".join(f"{metric} {value:.2f}" for metric, value in example.chance.items())
@@ -47,8 +49,13 @@ def table_notes(comparison: Comparison, forgetting: Forgetting, left_out: Sequen
     ]
     if any(entry.missing or entry.unfinished for entry in entries):
         scores.append("Methods that lack seeds are not ranked.")
-    if left_out:
-        scores.append(f"Methods are at the defaults of their options; left out: {', '.join(left_out)}.")
+    if left_out is not None:
+        others = [entry.label for entry in entries if not entry.at_defaults]
+        scores.append(
+            "Methods are at the defaults of their options"
+            + (f", but for those that were not run so: {', '.join(others)}" if others else "")
+            + (f"; left out: {', '.join(left_out)}." if left_out else ".")
+        )
     marks = {
         "‡ trains on all tasks at once: an upper bound, not ranked, without forgetting.": [
             entry.joint for entry in entries

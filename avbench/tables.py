@@ -105,14 +105,14 @@ class Table:
 
 
 def table(
-    comparison: Comparison, *, forgetting: Forgetting = "standard", left_out: Sequence[str] = ()
+    comparison: Comparison, *, forgetting: Forgetting = "standard", left_out: Sequence[str] | None = None
 ) -> Table:
     """Return the table of `comparison`.
 
     Args:
         comparison: its entries are the rows.
         forgetting: F as defined, or as the published script computes it.
-        left_out: labels of entries that are not among them, to be named below.
+        left_out: where only methods at their defaults are wanted, labels of entries that are not among them.
     """
     directions: tuple[Direction, Direction] = ("A2V", "V2A")
     return Table(

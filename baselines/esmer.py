@@ -109,13 +109,20 @@ class ESMER(Method):
         output, incoming = strategy.mb_output, strategy.incoming
         training = clip_losses(output, strategy.settings.contrastive_weight)
         weights = clip_weights(self.losses, self.usual_loss, self.margin)
-        # The loss holds the mean of all clips with a weight of 1 each.
-        strategy.loss = strategy.loss + ((weights - 1) * training[:incoming]).sum() / len(training)
+        # The loss holds the mean of all clips with a weight of 1 each: of the clips of all processes, whose
+        # losses are weighed by the clips that came in.
+        clips = incoming * processes.total(len(training)) / processes.total(incoming)
+        strategy.loss = strategy.loss + ((weights - 1) * training[:incoming]).sum() / clips
         if self.wanted is not None:
             features = pooled_features(output, slice(incoming, None))
             strategy.loss = strategy.loss + self.penalty * squared_distance(features, self.wanted)
         self.losses_of_step.append(self.losses)
         self.losses = self.wanted = None
+
+    def stand_by_backward(self, strategy: Strategy) -> None:
+        """Count no clips, while other processes count theirs."""
+        for _ in ("incoming", "all"):
+            processes.total(0)
 
     def before_update(self, strategy: Strategy, **kwargs: Any) -> None:
         """Move the running mean of the losses."""

@@ -67,7 +67,9 @@ def sweep(
     ] = "here",
     slurm: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="For --on slurm, as sbatch has it: partition=gpu, time=600."),
+        typer.Option(
+            metavar="KEY=VALUE", help="For --on slurm, as sbatch has it: time=600 (needed), partition=gpu."
+        ),
     ] = None,
 ) -> None:
     """Make every run of a grid: methods x streams x seeds x settings.

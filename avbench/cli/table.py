@@ -62,7 +62,11 @@ def show_table(
     everything = comparisons(records)
     shown = comparisons(at_defaults(records)) if defaults else everything
     tables = [
-        table(comparison, forgetting=FORGETTING[forgetting], left_out=left_out(comparison, whole))
+        table(
+            comparison,
+            forgetting=FORGETTING[forgetting],
+            left_out=left_out(comparison, whole) if defaults else None,
+        )
         for comparison, whole in zip(shown, everything, strict=True)
     ]
     text = write_tables(tables, FORMATS[form])

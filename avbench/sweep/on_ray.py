@@ -71,7 +71,10 @@ def run_on_ray(
 
 def _check_room(ray: Any, states: Sequence[RunState], threads: int) -> None:
     """Raise InputError where no node can ever take a run: Ray would wait for one without a word."""
-    gpus = max((_gpus(each) for each in states if each.state == "waiting"), default=0)
+    waiting = [each for each in states if each.state == "waiting"]
+    if not waiting:
+        return
+    gpus = max(_gpus(each) for each in waiting)
     nodes = [each["Resources"] for each in ray.nodes() if each["Alive"]]
     if not any(each.get("CPU", 0) >= threads and each.get("GPU", 0) >= gpus for each in nodes):
         raise InputError(

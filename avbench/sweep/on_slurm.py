@@ -71,6 +71,35 @@ class ArrayTask:
         return DelayedSubmission(self, settings, results, log, options)
 
 
+def minutes_of(text: str) -> int:
+    """Return a time as sbatch has it in minutes, rounded up.
+
+    Args:
+        text: minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes or
+            days-hours:minutes:seconds.
+
+    Raises:
+        InputError: it is none of these, or no time.
+    """
+    days, dash, rest = text.rpartition("-")
+    parts = rest.split(":")
+    if not all(part.isdigit() for part in (*parts, days or "0")) or len(parts) > 3 or (dash and not days):
+        raise InputError(
+            f"--slurm time={text}: wanted minutes, such as 600, hours:minutes:seconds, or days-hours"
+        )
+    numbers = [int(part) for part in parts]
+    if dash:
+        hours, minutes, seconds = [*numbers, 0, 0][:3]
+    elif len(numbers) == 3:
+        hours, minutes, seconds = numbers
+    else:
+        hours, (minutes, seconds) = 0, [*numbers, 0][:2]
+    total = ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+    if not total:
+        raise InputError(f"--slurm time={text}: that is no time")
+    return -(-total // 60)
+
+
 @contextmanager
 def _handled_by_this_process_only(number: signal.Signals) -> Iterator[None]:
     """Keep processes forked from this one from handling a signal as it does: each would requeue the job."""
@@ -160,14 +189,22 @@ def submit_array(
             raise InputError(f"--slurm {text}: wanted key=value, such as partition=gpu")
         name = _NAMES.get(key, f"slurm_{key}")
         given[name] = int(value) if value.isdigit() else value
+        if key == "time":
+            given[name] = minutes_of(value)
     if not isinstance(given["slurm_signal_delay_s"], int):
         raise InputError(f"--slurm signal_delay_s={given['slurm_signal_delay_s']}: wanted whole seconds")
     try:
         executor = submitit.AutoExecutor(folder=results / "logs" / "slurm", cluster=cluster)
         executor.update_parameters(**given)
     # What submitit raises for no Slurm, and for a setting that it does not know.
-    except (RuntimeError, TypeError, NameError, ValueError) as error:
+    except (RuntimeError, TypeError, NameError, ValueError, AssertionError) as error:
         raise InputError(f"--on slurm: {error}") from error
+    if _NAMES["time"] not in given:
+        # submitit's own default is five minutes, in which no run gets anywhere.
+        raise InputError(
+            "--on slurm: give --slurm time=..., how long a job may take: minutes, hours:minutes:seconds or "
+            "days-hours; a run that takes longer goes on in another job"
+        )
     try:
         with executor.batch():
             jobs = [

@@ -57,7 +57,9 @@ def test_methods_at_their_defaults_and_what_is_left_out(run, make_record, tmp_pa
     assert shown.exit_code == 0, shown.output
     assert shown.output.count("| avcl |") == 3
     assert shown.output.count("| lump") == 3
-    assert "left out: avcl (selection=lpis)." in shown.output
+    assert "but for those that were not run so: lump; left out: avcl (selection=lpis)." in shown.output
+    only = run("table", tmp_path, "--defaults", "--scenario", "vggsound-stream", "--format", "csv")
+    assert "lpis" not in only.output
 
 
 def test_forgetting_as_published(run, results):

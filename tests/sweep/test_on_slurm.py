@@ -14,7 +14,7 @@ from avbench.record_files import read_record
 from avbench.records import comparable
 from avbench.resolving import resolve
 from avbench.resume.checkpointing import Checkpointer
-from avbench.sweep.on_slurm import ArrayTask, submit, submit_array
+from avbench.sweep.on_slurm import ArrayTask, minutes_of, submit, submit_array
 from avbench.sweep.plan import plan_sweep
 from avbench.sweep.state import states_of
 from avbench.sweep.worker import RunOptions, settings_anywhere
@@ -177,6 +177,25 @@ def test_a_setting_that_cannot_be_is_refused(runs, tmp_path, setting, wanted) ->
     states = states_of(runs, tmp_path)
     with pytest.raises(InputError, match=wanted):
         submit(states, results=tmp_path, threads=1, settings=[setting], options=OPTIONS, cluster="local")
+
+
+def test_how_long_a_job_may_take_must_be_said(runs, tmp_path) -> None:
+    with pytest.raises(InputError, match="give --slurm time="):
+        submit(states_of(runs, tmp_path), results=tmp_path, threads=1, options=OPTIONS, cluster="local")
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("600", 600), ("10:30", 11), ("1:00:00", 60), ("1-0", 1440), ("2-12:30", 3630), ("0-1:0:1", 61)],
+)
+def test_times_are_read_as_sbatch_has_them(text, minutes) -> None:
+    assert minutes_of(text) == minutes
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-1", "1:2:3:4", "1-", "1.5", "0:00"])
+def test_what_is_no_time_is_refused(text) -> None:
+    with pytest.raises(InputError, match="--slurm time="):
+        minutes_of(text)
 
 
 def test_paths_mean_the_same_in_another_folder(tmp_path, monkeypatch) -> None:

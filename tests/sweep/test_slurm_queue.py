@@ -53,7 +53,8 @@ def sweep(tmp_path, programs):
     """`sweep(*arguments)` is a sweep of three runs, on Slurm if nothing else is said."""
 
     def call(*arguments: str, on: str = "slurm") -> Result:
-        line = ["sweep", "-s", "finetune", "--seeds", "3", "--device", "cpu", "--on", on, *arguments]
+        time = ["--slurm", "time=1:30:00"] if on == "slurm" else []
+        line = ["sweep", "-s", "finetune", "--seeds", "3", "--device", "cpu", "--on", on, *time, *arguments]
         return CliRunner().invoke(
             app, [*line, "--results", str(tmp_path / "results")], env={"COLUMNS": "200"}
         )
@@ -76,6 +77,7 @@ def test_what_is_queued_is_not_submitted_again_and_what_has_vanished_is(sweep, t
     script = (tmp_path / "script1001").read_text()
     assert "#SBATCH --array=0-2" in script
     assert "#SBATCH --requeue\n" in script
+    assert "#SBATCH --time=90\n" in script
     assert "#SBATCH --signal=USR2@90" in script
 
     queue(tmp_path, "7_1|RUNNING|None", *(f"1001_{number}|PENDING|Priority" for number in range(3)))

@@ -191,3 +191,16 @@ def test_logs_are_closed_however_the_run_ends() -> None:
         raise KeyboardInterrupt
     assert closed == [False, False]
     assert said == []
+
+
+def test_logs_that_are_left_are_not_closed_and_have_what_was_logged(tmp_path) -> None:
+    tracking, _, _, closed = tracking_with(BaseLogger(), refuse)
+    with pytest.raises(KeyboardInterrupt), tracking:
+        tracking.leave()
+        raise KeyboardInterrupt
+    assert closed == []
+    findings = Findings()
+    left = started(tmp_path, findings)
+    take(left, findings, range(20))
+    left.leave()
+    assert max(series(written(tmp_path), "loss/step")) == 20

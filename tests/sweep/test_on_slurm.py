@@ -18,6 +18,7 @@ from avbench.sweep.on_slurm import ArrayTask, minutes_of, submit, submit_array
 from avbench.sweep.plan import plan_sweep
 from avbench.sweep.state import states_of
 from avbench.sweep.worker import RunOptions, settings_anywhere
+from avbench.tracking import Tracking
 
 OPTIONS = RunOptions()
 # One checkpoint at the end of a task, none between two steps but that of a signal.
@@ -116,13 +117,19 @@ def test_what_the_cluster_ends_is_saved_and_queued_and_goes_on(signalled, tmp_pa
     assert not whole.record.timing.resumed
 
 
-def test_submitit_s_handler_comes_after_the_checkpoint(signalled, called, tmp_path) -> None:
+def test_submitit_s_handler_comes_after_the_checkpoint_and_waits_for_no_log(
+    signalled, called, monkeypatch, tmp_path
+) -> None:
+    left = []
+    monkeypatch.setattr(Tracking, "leave", lambda self: left.append(True))
     state, (call, received) = signalled("SIGUSR2"), called
     # This handler ends no process, so that the call does.
     with pytest.raises(RunPreemptedError, match="goes on from the last checkpoint"):
         call(state)
     assert received == [signal.SIGUSR2]
+    assert left == [True]
     assert call(state) == ""
+    assert left == [True]
     assert "task 2/2, epoch 1/2, 2 steps done" in state.log.read_text()
     assert read_record(state.record).finished
 

@@ -198,9 +198,9 @@ class Method(BaseSGDPlugin):
         self._attached_randomness().common(f"method/{name}")
         return self.numpy_generator(name)
 
-    # Of several processes, those without a clip in a micro-batch stand by while the others take theirs. For
-    # them there are no other hooks: a method exchanges in `before_forward` and `before_backward`, which these
-    # two stand for, or once a step, in `before_update` and `after_update`, which all are called for.
+    # Of several processes, those without a clip in a micro-batch stand by while the others take theirs, and
+    # get these two of its hooks alone. So a method exchanges in `before_forward` and `before_backward`, which
+    # they stand for, or in the hooks of a whole step, which every process gets.
 
     def stand_by_forward(self, strategy: Strategy) -> None:
         """Exchange what `before_forward` does, in a process without clips: called in its place.

@@ -52,7 +52,8 @@ class RehearsalMemory:
         budget = bytes_of(capacity)
         self._budget = None if budget is None else processes.part(budget)
         self._capacity = processes.part(capacity) if isinstance(capacity, int) else None
-        if (capacity if budget is None else budget) < processes.count():  # type: ignore[operator]
+        whole = capacity if isinstance(capacity, int) else budget
+        if whole is not None and whole < processes.count():
             raise InputError(
                 f"a rehearsal memory of {capacity} cannot be divided among {processes.count()} processes: "
                 "give each at least one clip"

@@ -15,6 +15,7 @@ import numpy as np
 import xxhash
 
 from avbench.errors import DataError, RunError
+from avbench.files import folder_to_disk
 from avbench.store.layout import (
     CLIPS,
     INDEX,
@@ -29,7 +30,6 @@ from avbench.store.layout import (
     store_fingerprint,
 )
 from avbench.store.shard_journal import Outcome, read_journal
-from avbench.store.shard_writer import sync_folder
 
 PREPARATION = "preparation.json"
 CLIPS_PER_SHARD = 128
@@ -148,7 +148,7 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-        sync_folder(path.parent)
+        folder_to_disk(path.parent)
     except OSError as error:
         raise RunError(
             f"cannot write {path}: {error.strerror}; make room, then run the same again"

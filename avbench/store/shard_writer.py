@@ -25,6 +25,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from avbench.errors import DataError, InputError, RunError
+from avbench.files import folder_to_disk
 from avbench.store.layout import (
     MEMBER,
     SHARDS,
@@ -124,21 +125,12 @@ class ShardWriter:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(self._partial, self.path)
-            sync_folder(self.path.parent)
+            folder_to_disk(self.path.parent)
 
     def _note(self, outcome: Outcome) -> None:
         self._journal.write(journal_line(outcome))
         self._journal.flush()
         self.outcomes[outcome.entry.key] = outcome
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames within a folder outlast a power cut."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _parts(entry: ClipEntry, clip: EncodedClip, format: ClipFormat) -> list[bytes]:
